@@ -1,0 +1,204 @@
+package etcd_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/openberth/berth/internal/store"
+	"github.com/openberth/berth/internal/store/etcd"
+)
+
+func TestStartIsFast(t *testing.T) {
+	dir := t.TempDir()
+	tab := notes()
+	var took []time.Duration
+	for i := range 6 {
+		begin := time.Now()
+		b := startEmbedded(t, dir)
+		s, stop := serve(t, b, tab)
+		<-s.Ready()
+		_, err := s.Update(t.Context(), func(tx *store.Tx) error { tab.Put(tx, &note{ID: fmt.Sprint(i)}); return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		took = append(took, time.Since(begin))
+		stop()
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("start to first commit: fresh %v, then %v", took[0], took[1:])
+	// 300 ms is the goal; machines that run all tests at once are slower, and the best of six says what the code does.
+	if best := slices.Min(took); best > 300*time.Millisecond {
+		t.Errorf("the fastest start took %v", best)
+	}
+}
+
+// sockets lists what this process listens on.
+func sockets(t *testing.T) []string {
+	t.Helper()
+	mine := map[string]bool{}
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip("no /proc to look at")
+	}
+	for _, fd := range fds {
+		target, _ := os.Readlink("/proc/self/fd/" + fd.Name())
+		if inode, ok := strings.CutPrefix(target, "socket:["); ok {
+			mine[strings.TrimSuffix(inode, "]")] = true
+		}
+	}
+	var listening []string
+	for file, column := range map[string]int{"tcp": 9, "tcp6": 9, "unix": 6} {
+		table, err := os.ReadFile("/proc/self/net/" + file)
+		if err != nil {
+			continue
+		}
+		for _, line := range strings.Split(string(table), "\n") {
+			f := strings.Fields(line)
+			if len(f) <= column || !mine[f[column]] {
+				continue
+			}
+			if (file == "unix" && f[3] == "00010000") || (file != "unix" && f[3] == "0A") {
+				listening = append(listening, file+" "+line)
+			}
+		}
+	}
+	return listening
+}
+
+func TestMemberIsReachableFromInsideOnly(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(sockets(t)) == 0 {
+		t.Error("the test does not see a listener that is there")
+	}
+	l.Close()
+	dir := filepath.Join(t.TempDir(), "data")
+	startEmbedded(t, dir)
+	if got := sockets(t); len(got) > 0 {
+		t.Errorf("the process listens on %q", got)
+	}
+	err = filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("others may look at %s: %v", path, info.Mode())
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDirectoryIsUsedOnce(t *testing.T) {
+	dir := t.TempDir()
+	startEmbedded(t, dir)
+	_, err := etcd.Start(t.Context(), etcd.EmbeddedConfig{Dir: dir, Logger: quiet})
+	if err == nil || !strings.Contains(err.Error(), "another process uses the data directory") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestEtcdIsSilentWhenAllIsWell(t *testing.T) {
+	var log bytes.Buffer
+	dir := t.TempDir()
+	for range 2 {
+		b, err := etcd.Start(t.Context(), etcd.EmbeddedConfig{Dir: dir, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if log.Len() > 0 {
+		t.Errorf("it logged:\n%s", log.String())
+	}
+}
+
+type blob struct {
+	ID   string
+	Data string
+}
+
+// TestFullStore fills a store of 16 MiB: first new records are refused, deletes make room, and writing goes on.
+func TestFullStore(t *testing.T) {
+	b, err := etcd.Start(t.Context(), etcd.EmbeddedConfig{Dir: t.TempDir(), Quota: 16 << 20, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	tab := store.NewTable("blob", func(b *blob) string { return b.ID })
+	s, _ := serve(t, b, tab)
+	<-s.Ready()
+	data := strings.Repeat("x", 200<<10)
+	n := 0
+	fill := func() error {
+		for ; ; n++ {
+			if n > 1000 {
+				return errors.New("never full")
+			}
+			_, err := s.Update(t.Context(), func(tx *store.Tx) error {
+				tab.Put(tx, &blob{fmt.Sprintf("%04d", n), data})
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	if err := fill(); !errors.Is(err, store.ErrFull) {
+		t.Fatalf("got %v, want ErrFull", err)
+	}
+	first := n
+	if first < 40 {
+		t.Errorf("full after %d records of 200 KiB", first)
+	}
+	_, err = s.Update(t.Context(), func(tx *store.Tx) error {
+		for r := range tab.All(tx) {
+			if r.ID > "0010" {
+				tab.Delete(tx, r.ID)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("a delete in a full store: %v", err)
+	}
+	if err := b.Reclaim(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	// etcd writes its pages every 100 ms, and counts them then; a snapshot makes it do so now.
+	if err := b.Backup(t.Context(), io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Status(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := fill(); !errors.Is(err, store.ErrFull) {
+		t.Fatalf("got %v, want ErrFull", err)
+	}
+	if second := n - first; second < first/2 {
+		t.Errorf("after deletes there was space for %d records, and for %d at first", second, first)
+	}
+	st, err := s.Status(t.Context())
+	if err != nil || st.Alarm != "" {
+		t.Errorf("etcd's own alarm went off: %+v %v", st, err)
+	}
+}
