@@ -15,7 +15,7 @@ help: ## Show this list
 .PHONY: build
 build: ## Build bin/berth
 	@mkdir -p bin
-	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/berth ./cmd/berth
+	go build -ldflags '$(LDFLAGS)' -o bin/berth ./cmd/berth
 
 .PHONY: docker
 docker: ## Make sure that a Docker engine is installed and runs

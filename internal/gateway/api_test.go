@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -123,6 +125,29 @@ func TestRequestsThatAreRefused(t *testing.T) {
 	}
 	if logged := s.logs.records(t); len(logged) > 0 {
 		t.Errorf("clients' mistakes were logged: %v", logged)
+	}
+}
+
+// Most clients send all of a body before they look for an answer: they must get one, not a broken pipe.
+func TestTheReasonReachesClientsThatSendTooMuch(t *testing.T) {
+	s := start(t, options(answerWith(nil)), nil)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.(*net.TCPConn).SetWriteBuffer(64 << 10)
+	const size = 20 << 20 // the limit and maxDiscard, and more than sockets buffer
+	if _, err := fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size)); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if body, err := io.ReadAll(response.Body); err != nil || response.StatusCode != 413 {
+		t.Errorf("%d %s %v", response.StatusCode, body, err)
 	}
 }
 
@@ -331,7 +356,7 @@ func TestClientsThatGoAwayAreNoFailure(t *testing.T) {
 	}
 }
 
-// A path that isn't clean must not be redirected: AWS clients don't follow, and the signature wouldn't hold.
+// An API call's path that isn't clean must not be redirected, as a ServeMux would: AWS clients don't follow.
 func TestUncleanPathsAreNotRedirected(t *testing.T) {
 	s := start(t, options(answerWith(nil)), nil)
 	for _, path := range []string{"//", "/x/../", "/./", "/metrics/../"} {

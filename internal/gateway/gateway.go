@@ -9,8 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"path"
-	"strings"
 	"sync"
 	"time"
 
@@ -103,12 +101,9 @@ func New(o Options) *Gateway {
 
 // ServeHTTP implements http.Handler. Any Host is accepted: clients put prefixes in front of it, and proxies their own.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// A ServeMux redirects paths that aren't clean, which no AWS client follows; such a path is nobody's mount.
-	if p := r.URL.Path; p == "/" || path.Clean(p) == strings.TrimSuffix(p, "/") {
-		if _, pattern := g.mux.Handler(r); pattern != "" {
-			g.mux.ServeHTTP(w, r)
-			return
-		}
+	if _, pattern := g.mux.Handler(r); pattern != "" {
+		g.mux.ServeHTTP(w, r)
+		return
 	}
 	g.serveAPI(w, r)
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"fmt"
 	"hash/maphash"
 	"sync"
@@ -58,8 +59,22 @@ func (a *audit) wrote(writes []write) {
 			a.verify(t, w.id.key, w.before)
 		}
 		if w.after != nil {
+			a.survives(t, w)
 			a.remember(t, w.after)
 		}
+	}
+}
+
+// survives panics when a record would not come back from the backend as it is: a key that is not part of the JSON, or
+// a Marshaler without its Unmarshaler, would only show at the next start.
+func (a *audit) survives(t AnyTable, w write) {
+	key, rec, err := t.decode(w.value)
+	if err != nil {
+		panic(fmt.Sprintf("store: the %s %s could not be read back from %s: %v", t.Kind(), w.id.key, w.value, err))
+	}
+	again, err := t.encode(rec)
+	if key != w.id.key || err != nil || !bytes.Equal(again, w.value) {
+		panic(fmt.Sprintf("store: the %s %s would come back from %s as %s %s", t.Kind(), w.id.key, w.value, key, again))
 	}
 }
 

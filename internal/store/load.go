@@ -2,7 +2,9 @@ package store
 
 import (
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 )
 
@@ -70,14 +72,48 @@ func decode(t AnyTable, row Row) (any, error) {
 }
 
 func (l *loader) build() *state {
-	st := newState(l.schema)
+	st := &state{schema: l.schema, tables: make([]*tableState, len(l.schema.tables))}
 	for i, rows := range l.rows {
-		sort.Slice(rows, func(a, b int) bool { return rows[a].key < rows[b].key })
-		for _, e := range rows {
-			st.tables[i], _ = st.tables[i].with(l.schema.tables[i], e.key, e.rec)
-		}
+		st.tables[i] = buildTable(l.schema.tables[i], rows)
+		l.rows[i] = nil
 	}
 	return st
+}
+
+func buildTable(t AnyTable, rows []entry) *tableState {
+	slices.SortFunc(rows, func(a, b entry) int { return strings.Compare(a.key, b.key) })
+	ts := newTableState(t)
+	ts.rows = treeOf(rows)
+	byValue := make([]map[string][]entry, len(ts.indexes))
+	for i := range byValue {
+		byValue[i] = map[string][]entry{}
+	}
+	for _, e := range rows {
+		for i, values := range t.indexValues(e.rec) {
+			for n, value := range values {
+				if !slices.Contains(values[:n], value) {
+					byValue[i][value] = append(byValue[i][value], e)
+				}
+			}
+		}
+	}
+	for i, postings := range byValue {
+		values := slices.Sorted(maps.Keys(postings))
+		trees := make([]tree[any], len(values))
+		for n, value := range values {
+			trees[n] = treeOf(postings[value]) // in the order of rows, which is sorted
+		}
+		ts.indexes[i] = buildTree(values, trees)
+	}
+	return ts
+}
+
+func treeOf(rows []entry) tree[any] {
+	keys, recs := make([]string, len(rows)), make([]any, len(rows))
+	for i, e := range rows {
+		keys[i], recs[i] = e.key, e.rec
+	}
+	return buildTree(keys, recs)
 }
 
 // difference lists how after differs from before. Records are compared by identity: a reload makes all of them new,

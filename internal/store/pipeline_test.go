@@ -163,6 +163,19 @@ func TestCommitsAreGrouped(t *testing.T) {
 		if sum := sizes[0] + sizes[1] + sizes[2]; sum != 2503 || sizes[0] != 999 && sizes[0] != 1000 {
 			t.Errorf("groups of %v rows", sizes)
 		}
+		want := 0
+		view(t, s, func(r store.Reader) {
+			last, _ := tab.boats.Get(r, "last")
+			want = last.Length
+		})
+		again, stop := start(t, backend.Backend, store.Options{}, tab.boats) // follows
+		defer stop()
+		synctest.Wait()
+		view(t, again, func(r store.Reader) {
+			if last, _ := tab.boats.Get(r, "last"); last == nil || last.Length != want {
+				t.Errorf("committed %v, want the last of the group, %d", last, want)
+			}
+		})
 	})
 }
 
@@ -219,9 +232,11 @@ func TestUpdateRefusals(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "too large") {
 		t.Errorf("a huge transaction: %v", err)
 	}
-	_, err = s.Update(t.Context(), func(tx *store.Tx) error { tab.boats.Put(tx, &boat{}); return nil })
-	if err == nil || !strings.Contains(err.Error(), "empty key") {
-		t.Errorf("an empty key: %v", err)
+	for key, want := range map[string]string{"": "empty key", "\xff": "not UTF-8"} {
+		_, err = s.Update(t.Context(), func(tx *store.Tx) error { tab.boats.Put(tx, &boat{Name: key}); return nil })
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the key %q: %v", key, err)
+		}
 	}
 	func() {
 		defer func() { _ = recover() }()

@@ -1,6 +1,9 @@
 package store
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // schema is the list of tables that a store was opened with.
 type schema struct {
@@ -41,11 +44,7 @@ func newState(sc *schema) *state {
 }
 
 func newTableState(t AnyTable) *tableState {
-	ts := &tableState{rows: newTree[any](), indexes: make([]tree[tree[any]], t.indexCount())}
-	for i := range ts.indexes {
-		ts.indexes[i] = newTree[tree[any]]()
-	}
-	return ts
+	return &tableState{indexes: make([]tree[tree[any]], t.indexCount())}
 }
 
 func (st *state) table(t AnyTable) *tableState {
@@ -69,31 +68,39 @@ func (ts *tableState) with(t AnyTable, key string, rec any) (next *tableState, b
 		return ts, nil
 	}
 	next = &tableState{rows: ts.rows, indexes: append([]tree[tree[any]](nil), ts.indexes...)}
+	if rec == nil {
+		next.rows = ts.rows.delete(key)
+	} else {
+		next.rows = ts.rows.put(key, rec)
+	}
+	var old, now [][]string // by index
 	if before != nil {
-		for i, values := range t.indexValues(before) {
-			for _, value := range values {
-				next.indexes[i] = unpost(next.indexes[i], value, key)
+		old = t.indexValues(before)
+	}
+	if rec != nil {
+		now = t.indexValues(rec)
+	}
+	for i := range next.indexes {
+		ix := next.indexes[i]
+		if before != nil {
+			for _, value := range old[i] {
+				if rec == nil || !slices.Contains(now[i], value) {
+					ix = unpost(ix, value, key)
+				}
 			}
 		}
-	}
-	if rec == nil {
-		next.rows = next.rows.delete(key)
-		return next, before
-	}
-	next.rows = next.rows.put(key, rec)
-	for i, values := range t.indexValues(rec) {
-		for _, value := range values {
-			next.indexes[i] = post(next.indexes[i], value, key, rec)
+		if rec != nil {
+			for _, value := range now[i] {
+				ix = post(ix, value, key, rec)
+			}
 		}
+		next.indexes[i] = ix
 	}
 	return next, before
 }
 
 func post(ix tree[tree[any]], value, key string, rec any) tree[tree[any]] {
-	p, ok := ix.get(value)
-	if !ok {
-		p = newTree[any]()
-	}
+	p, _ := ix.get(value)
 	return ix.put(value, p.put(key, rec))
 }
 

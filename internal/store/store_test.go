@@ -258,3 +258,18 @@ func TestMutationIsFound(t *testing.T) {
 		return nil
 	})
 }
+
+func TestLossyRecordIsFound(t *testing.T) {
+	type lossy struct {
+		Key string `json:"-"`
+	}
+	tab := store.NewTable("lossy", func(l *lossy) string { return l.Key })
+	s, _ := start(t, memory.New(), store.Options{CheckMutation: true}, tab)
+	<-s.Ready()
+	defer func() {
+		if r := recover(); r == nil || !strings.Contains(fmt.Sprint(r), "lossy a would come back") {
+			t.Errorf("got %v", r)
+		}
+	}()
+	_, _ = s.Update(t.Context(), func(tx *store.Tx) error { tab.Put(tx, &lossy{"a"}); return nil })
+}

@@ -182,9 +182,6 @@ func (ix *Index[T]) postings(r Reader, value string) tree[any] {
 	if ix.table == nil {
 		panic("store: index " + ix.name + " belongs to no table")
 	}
-	p, ok := r.table(ix.table).indexes[ix.position].get(value)
-	if !ok {
-		return newTree[any]()
-	}
+	p, _ := r.table(ix.table).indexes[ix.position].get(value)
 	return p
 }

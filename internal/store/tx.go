@@ -1,6 +1,9 @@
 package store
 
-import "fmt"
+import (
+	"fmt"
+	"unicode/utf8"
+)
 
 // Tx is a transaction in progress: a Reader that sees its own writes, and everything that was committed or queued
 // before it. It is good for one run of Update's fn, on that goroutine only.
@@ -37,6 +40,10 @@ func (tx *Tx) set(t AnyTable, key string, rec any) {
 	}
 	if key == "" {
 		tx.fail(fmt.Errorf("store: a %s record has an empty key", t.Kind()))
+		return
+	}
+	if !utf8.ValidString(key) { // JSON would change it, and the record could not be loaded
+		tx.fail(fmt.Errorf("store: the key %q of a %s is not UTF-8", key, t.Kind()))
 		return
 	}
 	next, before := tx.state.with(i, key, rec)

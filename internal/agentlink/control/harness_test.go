@@ -113,6 +113,15 @@ func (w *world) instance() (ci ecs.ContainerInstance) {
 	return ci
 }
 
+// revision grows with every write.
+func (w *world) revision() (rev store.Rev) {
+	w.t.Helper()
+	if err := w.store.View(func(r store.Reader) error { rev = r.Rev(); return nil }); err != nil {
+		w.t.Fatal(err)
+	}
+	return rev
+}
+
 func (w *world) task(id string) (t ecs.Task) {
 	w.t.Helper()
 	if err := w.store.View(func(r store.Reader) error {
@@ -332,6 +341,17 @@ func (a *agent) closed() error {
 			a.t.Fatal("the connection lasts")
 		}
 	}
+}
+
+// closedAtOnce is closed, for an end that nobody waits for.
+func (a *agent) closedAtOnce() error {
+	a.t.Helper()
+	start := time.Now()
+	err := a.closed()
+	if d := time.Since(start); d > 2*time.Second {
+		a.t.Errorf("the connection ended after %v", d)
+	}
+	return err
 }
 
 // payload waits for a payload and returns it with its tasks' ids and desired statuses: "t1 RUNNING".

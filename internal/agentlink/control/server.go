@@ -148,11 +148,12 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 }
 
-// dispatch wakes the sessions that the changes concern. It reports whether an instance was deregistered, whose tasks
-// need looking after.
+// dispatch wakes the sessions that the changes concern, each once: what was committed together goes out together. It
+// reports whether an instance was deregistered, whose tasks need looking after.
 func (s *Server) dispatch(batch []store.Change) (gone bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	touched := map[*session][]string{}
 	for _, c := range batch {
 		if before, after, ok := state.Tasks.Change(c); ok {
 			t := after
@@ -164,7 +165,7 @@ func (s *Server) dispatch(batch []store.Change) (gone bool) {
 				s.Metrics.Forget(t.ID)
 			}
 			if se := s.sessions[t.ContainerInstance]; se != nil {
-				se.touch(t.ID)
+				touched[se] = append(touched[se], t.ID)
 			}
 		}
 		if _, after, ok := state.Instances.Change(c); ok && deregistered(after) {
@@ -173,6 +174,9 @@ func (s *Server) dispatch(batch []store.Change) (gone bool) {
 				se.end(closeDeregistered)
 			}
 		}
+	}
+	for se, tasks := range touched {
+		se.touch(tasks)
 	}
 	return gone
 }

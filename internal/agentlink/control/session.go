@@ -96,10 +96,12 @@ func (s *Server) serveACS(w http.ResponseWriter, r *http.Request) {
 	se.log.Info("agent disconnected", "reason", how.reason)
 }
 
-// touch makes the session look at a task.
-func (se *session) touch(task string) {
+// touch makes the session look at tasks.
+func (se *session) touch(tasks []string) {
 	se.mu.Lock()
-	se.touched[task] = true
+	for _, id := range tasks {
+		se.touched[id] = true
+	}
 	se.mu.Unlock()
 	select {
 	case se.wake <- struct{}{}:

@@ -180,23 +180,24 @@ func TestRefused(t *testing.T) {
 		"hosts in awsvpc":      {`{"networkMode":"awsvpc","containerDefinitions":[{"extraHosts":[{"hostname":"h","ipAddress":"1.1.1.1"}]}]}`, "Extra hosts are not supported on container when networkMode=awsvpc."},
 		"no network in awsvpc": {`{"networkMode":"awsvpc","containerDefinitions":[{"disableNetworking":true}]}`, "Disable Networking is not supported on container when networkMode=awsvpc."},
 
-		"link to nobody":      {container(`"links":["z:y"]`), "Invalid 'links' setting. Unknown container: 'z'"},
-		"links in a circle":   {`{"containerDefinitions":[{"links":["b"]},{"links":["c"]},{"links":["a"]}]}`, "Container links should not have a cycle"},
-		"depends on nobody":   {container(`"dependsOn":[{"containerName":"z","condition":"START"}]`), "Cannot depend on container + 'z' because it does not exist"},
-		"depends on itself":   {container(`"dependsOn":[{"containerName":"a","condition":"START"}]`), "Container dependencies should not have a cycle"},
-		"depends in a circle": {`{"containerDefinitions":[{"dependsOn":[{"containerName":"b","condition":"START"}]},{"dependsOn":[{"containerName":"a","condition":"START"}]}]}`, "Container dependencies should not have a cycle"},
-		"essential completes": {`{"containerDefinitions":[{"dependsOn":[{"containerName":"b","condition":"SUCCESS"}]},{}]}`, "A dependency container with SUCCESS or COMPLETE condition cannot be an essential container"},
-		"healthy unchecked":   {`{"containerDefinitions":[{"dependsOn":[{"containerName":"b","condition":"HEALTHY"}]},{}]}`, "A dependency container with HEALTHY condition must have health check configured"},
-		"volumes from nobody": {container(`"volumesFrom":[{"sourceContainer":"z"}]`), "Invalid 'volumesFrom' setting. Unknown container: 'z'"},
-		"unknown volume":      {container(`"mountPoints":[{"sourceVolume":"v","containerPath":"/v"}]`), "Unknown volume 'v'."},
-		"mounted nowhere":     {`{"containerDefinitions":[{"mountPoints":[{"sourceVolume":"v"}]}],"volumes":[{"name":"v"}]}`, "MountPoint.containerPath should not be null or empty."},
-		"same volume":         {`{"containerDefinitions":[{}],"volumes":[{"name":"v"},{"name":"v"}]}`, "Volume names must be unique within a Task Definition."},
-		"two kinds of volume": {`{"containerDefinitions":[{}],"volumes":[{"name":"v","host":{"sourcePath":"/x"},"dockerVolumeConfiguration":{}}]}`, "Only one volume configuration can be specified for volume 'v', not host and dockerVolumeConfiguration."},
-		"autoprovision":       {`{"containerDefinitions":[{}],"volumes":[{"name":"v","dockerVolumeConfiguration":{"autoprovision":true}}]}`, "Autoprovision can only be specified for a Docker volume with the scope 'shared'."},
-		"at launch, unused":   {`{"containerDefinitions":[{}],"volumes":[{"name":"v","configuredAtLaunch":true}]}`, "Volumes [v] are not referenced by any of the containers."},
-		"EFS port":            {`{"containerDefinitions":[{}],"volumes":[{"name":"v","efsVolumeConfiguration":{"fileSystemId":"fs-1","transitEncryptionPort":2999}}]}`, "TransitEncryptionPort requires that TransitEncryption is enabled."},
-		"EFS IAM":             {`{"containerDefinitions":[{}],"volumes":[{"name":"v","efsVolumeConfiguration":{"fileSystemId":"fs-1","authorizationConfig":{"iam":"ENABLED"}}}]}`, "EFS IAM authorization requires TransitEncryption to be enabled."},
-		"EFS access point":    {`{"containerDefinitions":[{}],"volumes":[{"name":"v","efsVolumeConfiguration":{"fileSystemId":"fs-1","rootDirectory":"/x","authorizationConfig":{"accessPointId":"ap"}}}]}`, `When using an EFS access point, the root directory must either be set to "/" or be omitted.`},
+		"link to nobody":         {container(`"links":["z:y"]`), "Invalid 'links' setting. Unknown container: 'z'"},
+		"links in a circle":      {`{"containerDefinitions":[{"links":["b"]},{"links":["c"]},{"links":["a"]}]}`, "Container links should not have a cycle"},
+		"depends on nobody":      {container(`"dependsOn":[{"containerName":"z","condition":"START"}]`), "Cannot depend on container + 'z' because it does not exist"},
+		"depends on itself":      {container(`"dependsOn":[{"containerName":"a","condition":"START"}]`), "Container dependencies should not have a cycle"},
+		"depends in a circle":    {`{"containerDefinitions":[{"dependsOn":[{"containerName":"b","condition":"START"}]},{"dependsOn":[{"containerName":"a","condition":"START"}]}]}`, "Container dependencies should not have a cycle"},
+		"essential completes":    {`{"containerDefinitions":[{"dependsOn":[{"containerName":"b","condition":"SUCCESS"}]},{}]}`, "A dependency container with SUCCESS or COMPLETE condition cannot be an essential container"},
+		"healthy unchecked":      {`{"containerDefinitions":[{"dependsOn":[{"containerName":"b","condition":"HEALTHY"}]},{}]}`, "A dependency container with HEALTHY condition must have health check configured"},
+		"healthy, check of none": {`{"containerDefinitions":[{"dependsOn":[{"containerName":"b","condition":"HEALTHY"}]},{"healthCheck":{"command":["NONE"]}}]}`, "A dependency container with HEALTHY condition must have health check configured"},
+		"volumes from nobody":    {container(`"volumesFrom":[{"sourceContainer":"z"}]`), "Invalid 'volumesFrom' setting. Unknown container: 'z'"},
+		"unknown volume":         {container(`"mountPoints":[{"sourceVolume":"v","containerPath":"/v"}]`), "Unknown volume 'v'."},
+		"mounted nowhere":        {`{"containerDefinitions":[{"mountPoints":[{"sourceVolume":"v"}]}],"volumes":[{"name":"v"}]}`, "MountPoint.containerPath should not be null or empty."},
+		"same volume":            {`{"containerDefinitions":[{}],"volumes":[{"name":"v"},{"name":"v"}]}`, "Volume names must be unique within a Task Definition."},
+		"two kinds of volume":    {`{"containerDefinitions":[{}],"volumes":[{"name":"v","host":{"sourcePath":"/x"},"dockerVolumeConfiguration":{}}]}`, "Only one volume configuration can be specified for volume 'v', not host and dockerVolumeConfiguration."},
+		"autoprovision":          {`{"containerDefinitions":[{}],"volumes":[{"name":"v","dockerVolumeConfiguration":{"autoprovision":true}}]}`, "Autoprovision can only be specified for a Docker volume with the scope 'shared'."},
+		"at launch, unused":      {`{"containerDefinitions":[{}],"volumes":[{"name":"v","configuredAtLaunch":true}]}`, "Volumes [v] are not referenced by any of the containers."},
+		"EFS port":               {`{"containerDefinitions":[{}],"volumes":[{"name":"v","efsVolumeConfiguration":{"fileSystemId":"fs-1","transitEncryptionPort":2999}}]}`, "TransitEncryptionPort requires that TransitEncryption is enabled."},
+		"EFS IAM":                {`{"containerDefinitions":[{}],"volumes":[{"name":"v","efsVolumeConfiguration":{"fileSystemId":"fs-1","authorizationConfig":{"iam":"ENABLED"}}}]}`, "EFS IAM authorization requires TransitEncryption to be enabled."},
+		"EFS access point":       {`{"containerDefinitions":[{}],"volumes":[{"name":"v","efsVolumeConfiguration":{"fileSystemId":"fs-1","rootDirectory":"/x","authorizationConfig":{"accessPointId":"ap"}}}]}`, `When using an EFS access point, the root directory must either be set to "/" or be omitted.`},
 
 		"start timeout":    {container(`"startTimeout":1`), "Granular start timeout on container 'a' must be at least 2 seconds."},
 		"stop timeout":     {container(`"stopTimeout":0`), "Granular stop timeout on container 'a' must be at least 2 seconds."},
@@ -211,6 +212,9 @@ func TestRefused(t *testing.T) {
 		"swappiness":       {container(`"linuxParameters":{"swappiness":101}`), "The 'swappiness' setting for container 'a' must be between 0 and 100."},
 		"credential specs": {container(`"credentialSpecs":["a","b"]`), "Invalid setting for container 'a'. 'credentialSpecs' can have at most one value."},
 
+		"GPU twice":               {container(`"resourceRequirements":[{"type":"GPU","value":"1"},{"type":"GPU","value":"1"}]`), "Invalid setting for container 'a'. Only one GPU resource requirement is supported."},
+		"no GPU":                  {container(`"resourceRequirements":[{"type":"GPU","value":"0"}]`), "Invalid setting for container 'a'. The value of a GPU resource requirement must be a positive number."},
+		"proxy without egress":    {`{"networkMode":"awsvpc","containerDefinitions":[{}],"proxyConfiguration":{"containerName":"a","properties":[{"name":"ProxyIngressPort","value":"1"}]}}`, "Egress port not found."},
 		"awslogs without group":   {container(`"logConfiguration":{"logDriver":"awslogs","options":{"awslogs-region":"r"}}`), "Log driver awslogs requires options: awslogs-group"},
 		"awslogs without options": {container(`"logConfiguration":{"logDriver":"awslogs"}`), "Log driver awslogs requires options: awslogs-region, awslogs-group"},
 		"firelens without router": {container(`"logConfiguration":{"logDriver":"awsfirelens"}`), "When awsfirelens log driver is specified in log configuration, a firelens configuration object must be specified."},
@@ -241,6 +245,51 @@ func TestRefused(t *testing.T) {
 		}
 		wantError(t, definition.Prepare(&td), want)
 	}
+}
+
+// TestAccepted has documents that come close to a rule without breaking it.
+func TestAccepted(t *testing.T) {
+	for name, document := range map[string]string{
+		"sizes":                      `{"cpu":"128","memory":"64","containerDefinitions":[{"cpu":128,"memory":60,"memoryReservation":60},{"memoryReservation":4}]}`,
+		"most":                       `{"cpu":"196608","containerDefinitions":[{},{},{},{},{},{},{},{},{},{}]}`,
+		"ports":                      container(`"portMappings":[{"containerPort":1,"hostPort":0},{"containerPort":65535,"hostPort":65535},{"containerPort":80},{"containerPort":80,"protocol":"udp"},{"containerPort":81,"hostPort":65535,"protocol":"udp"}]`),
+		"one port in two containers": `{"containerDefinitions":[{"portMappings":[{"containerPort":80}]},{"portMappings":[{"containerPort":80}]}]}`,
+		"ranges side by side":        container(`"portMappings":[{"containerPortRange":"1-2"},{"containerPortRange":"3-65535"}]`),
+		"no ports, no network":       `{"networkMode":"none","containerDefinitions":[{"portMappings":[]}]}`,
+		"port name":                  container(`"portMappings":[{"containerPort":80,"name":"` + strings.Repeat("w", 64) + `"}]`),
+		"long names":                 `{"family":"` + strings.Repeat("f", 255) + `","containerDefinitions":[{"name":"` + strings.Repeat("c", 255) + `","image":"` + strings.Repeat("i", 255) + `"}]}`,
+		"least":                      container(`"startTimeout":2,"stopTimeout":2,"healthCheck":{"command":["CMD","x"],"interval":5,"timeout":2,"retries":1,"startPeriod":0},"restartPolicy":{"enabled":true,"restartAttemptPeriod":60},"linuxParameters":{"swappiness":0,"maxSwap":0,"sharedMemorySize":1,"tmpfs":[{"containerPath":"/t","size":1}],"devices":[{"hostPath":"/dev/x"}]}`),
+		"greatest":                   container(`"healthCheck":{"command":["CMD-SHELL","x"],"interval":300,"timeout":60,"retries":10,"startPeriod":300},"restartPolicy":{"enabled":true,"restartAttemptPeriod":1800},"linuxParameters":{"swappiness":100},"credentialSpecs":["a"]`),
+		"check off":                  container(`"healthCheck":{"command":["NONE"]}`),
+		"a diamond":                  `{"containerDefinitions":[{"dependsOn":[{"containerName":"b","condition":"HEALTHY"},{"containerName":"c","condition":"COMPLETE"}],"links":["b","c:x"]},{"links":["d"],"healthCheck":{"command":["CMD","x"]},"dependsOn":[{"containerName":"d","condition":"START"}]},{"links":["d"],"essential":false,"dependsOn":[{"containerName":"d","condition":"START"}]},{}]}`,
+		"EFS":                        `{"containerDefinitions":[{}],"volumes":[{"name":"v","efsVolumeConfiguration":{"fileSystemId":"fs-1","rootDirectory":"/","transitEncryption":"ENABLED","transitEncryptionPort":2999,"authorizationConfig":{"iam":"ENABLED","accessPointId":"ap"}}},{"name":"w","efsVolumeConfiguration":{"fileSystemId":"fs-1","rootDirectory":"/x"}},{"name":"x","efsVolumeConfiguration":{"fileSystemId":"fs-1","authorizationConfig":{"iam":"DISABLED"}}}]}`,
+		"at launch":                  `{"containerDefinitions":[{"mountPoints":[{"sourceVolume":"v","containerPath":"/v"}]}],"volumes":[{"name":"v","configuredAtLaunch":true,"host":{}}]}`,
+		"shared volume":              `{"containerDefinitions":[{}],"volumes":[{"name":"v","dockerVolumeConfiguration":{"scope":"shared","autoprovision":true}},{"name":"w","configuredAtLaunch":false}]}`,
+		"disk":                       fargateTask(`,"ephemeralStorage":{"sizeInGiB":21}`, ""),
+		"large disk":                 fargateTask(`,"ephemeralStorage":{"sizeInGiB":200}`, ""),
+		"Fargate's capability":       fargateTask(`,"pidMode":"task"`, `,"stopTimeout":120,"privileged":false,"linuxParameters":{"capabilities":{"add":["SYS_PTRACE"],"drop":["ALL"]},"initProcessEnabled":true}`),
+		"Fargate's biggest":          fargateTask(`,"cpu":"32768","memory":"249856"`, ""),
+		"roles":                      `{"taskRoleArn":"arn:aws-cn:iam::123456789012:role/path/name","executionRoleArn":"name","containerDefinitions":[{}]}`,
+		"10 constraints":             `{"placementConstraints":[` + strings.TrimSuffix(strings.Repeat(`{"type":"memberOf","expression":"x"},`, 10), ",") + `],"containerDefinitions":[{}]}`,
+		"digest":                     container(`"image":"registry.example:5000/a/b@sha256:0123"`),
+	} {
+		td := read(t, document)
+		if err := definition.Prepare(td); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestLongest: the limit is 64 KiB of the document, to the byte.
+func TestLongest(t *testing.T) {
+	document := func(n int) *ecs.TaskDefinition {
+		return read(t, container(`"environment":[{"name":"N","value":"`+strings.Repeat("v", n)+`"}]`))
+	}
+	longest := 65536 - (65819 - 65536)
+	if err := definition.Prepare(document(longest)); err != nil {
+		t.Error(err)
+	}
+	wantError(t, definition.Prepare(document(longest+1)), "Actual length: '65537'. Max allowed length is '65536' bytes.")
 }
 
 func wantRefused(t *testing.T, document, want string) {
@@ -342,6 +391,10 @@ func TestCompatibilities(t *testing.T) {
 		"no such size": {`{"networkMode":"awsvpc","cpu":"512","memory":"717","containerDefinitions":[{}]}`, "EC2 MANAGED_INSTANCES"},
 		"EFS":          {`{"containerDefinitions":[{}],"volumes":[{"name":"v","efsVolumeConfiguration":{"fileSystemId":"fs-1"}}]}`, "EC2"},
 		"host":         {`{"networkMode":"host","containerDefinitions":[{}]}`, "EXTERNAL EC2"},
+		"EBS":          {`{"containerDefinitions":[{"mountPoints":[{"sourceVolume":"v","containerPath":"/v"}]}],"volumes":[{"name":"v","configuredAtLaunch":true}]}`, "EC2"},
+		"S3":           {`{"containerDefinitions":[{}],"volumes":[{"name":"v","s3filesVolumeConfiguration":{"fileSystemArn":"a"}}]}`, "EC2"},
+		"FSx":          {`{"containerDefinitions":[{}],"volumes":[{"name":"v","fsxWindowsFileServerVolumeConfiguration":{"fileSystemId":"fs-1","rootDirectory":"r","authorizationConfig":{"credentialsParameter":"c","domain":"d"}}}]}`, "EC2"},
+		"host volume":  {`{"containerDefinitions":[{}],"volumes":[{"name":"v"}]}`, "EXTERNAL EC2"},
 		"long stop":    {`{"networkMode":"awsvpc","cpu":"256","memory":"512","containerDefinitions":[{"stopTimeout":121}]}`, "EC2 MANAGED_INSTANCES"},
 		"Windows":      {`{"networkMode":"awsvpc","cpu":"1024","memory":"2048","runtimePlatform":{"operatingSystemFamily":"WINDOWS_SERVER_2022_CORE"},"containerDefinitions":[{}]}`, "EC2 FARGATE"},
 	} {
@@ -392,7 +445,17 @@ func TestRequiredAttributes(t *testing.T) {
 		"json-file": {container(`"logConfiguration":{"logDriver":"json-file"}`), []string{"api.1.18", "logging-driver.json-file"}},
 		"the newest": {`{"networkMode":"host","taskRoleArn":"t","enableFaultInjection":true,"containerDefinitions":[{"restartPolicy":{"enabled":true},"extraHosts":[{"hostname":"h","ipAddress":"1.1.1.1"}],"stopTimeout":5}]}`,
 			[]string{"api.1.17", "api.1.24", "task-iam-role-network-host", "+container-ordering", "+container-restart-policy", "+fault-injection"}},
-		"port range": {container(`"portMappings":[{"containerPortRange":"10-20"}]`), []string{"+network.container-port-range"}},
+		"security and swap": {container(`"dockerSecurityOptions":["label:user:x","apparmor=y"],"linuxParameters":{"swappiness":1}`), []string{"apparmor", "api.1.17", "api.1.20", "selinux"}},
+		"max swap":          {container(`"linuxParameters":{"maxSwap":1,"devices":[{"hostPath":"/dev/x"}]}`), []string{"api.1.17", "api.1.20"}},
+		"capabilities":      {container(`"linuxParameters":{"capabilities":{}}`), []string{"api.1.17"}},
+		"hosts on a bridge": {container(`"extraHosts":[{"hostname":"h","ipAddress":"1.1.1.1"}]`), []string{"api.1.17"}},
+		"host, no hosts":    {`{"networkMode":"host","containerDefinitions":[{"extraHosts":[]}]}`, []string{"api.1.17"}},
+		"hostname":          {container(`"hostname":"h"`), []string{"api.1.17"}},
+		"nothing set":       {container(`"privileged":false,"readonlyRootFilesystem":false,"disableNetworking":false,"linuxParameters":{},"restartPolicy":{"enabled":false},"environmentFiles":[],"secrets":[]`), nil},
+		"DNS":               {container(`"dnsServers":[]`), []string{"api.1.17"}},
+		"much cpu":          {`{"cpu":"10241","containerDefinitions":[{}]}`, []string{"+increased-task-cpu-limit"}},
+		"10 vCPU":           {`{"cpu":"10 vCPU","containerDefinitions":[{}]}`, nil},
+		"port range":        {container(`"portMappings":[{"containerPortRange":"10-20"}]`), []string{"+network.container-port-range"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			td := read(t, c.document)

@@ -59,7 +59,7 @@ func dependency(td *ecs.TaskDefinition, d ecs.ContainerDependency) error {
 			return fault.ClientError("A dependency container with SUCCESS or COMPLETE condition cannot be an essential container")
 		}
 	case conditionHealthy:
-		if target.HealthCheck == nil {
+		if !target.HasHealthCheck() {
 			return fault.ClientError("A dependency container with HEALTHY condition must have health check configured")
 		}
 	default:

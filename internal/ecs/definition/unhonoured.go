@@ -98,6 +98,9 @@ func unhonouredContainer(c *ecs.ContainerDefinition) []Refusal {
 	for _, r := range c.ResourceRequirements {
 		refuse(true, "resourceRequirements", fmt.Sprintf("of type '%s' are not supported", r.Type))
 	}
+	for _, p := range c.PortMappings {
+		refuse(p.ContainerPortRange != "", "portMappings.containerPortRange", fmt.Sprintf("'%s' is not supported; map the ports one by one", p.ContainerPortRange))
+	}
 	if l := c.LogConfiguration; l != nil {
 		refuse(!slices.Contains(honouredLogDrivers, l.LogDriver), "logConfiguration.logDriver",
 			fmt.Sprintf("'%s' is not supported; use one of %s", l.LogDriver, strings.Join(honouredLogDrivers, ", ")))

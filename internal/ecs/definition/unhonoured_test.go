@@ -14,7 +14,7 @@ func TestUnhonoured(t *testing.T) {
 		"everything that runs": `{"networkMode":"bridge","executionRoleArn":"x","pidMode":"host","ipcMode":"host","runtimePlatform":{"operatingSystemFamily":"LINUX","cpuArchitecture":"X86_64"},"enableFaultInjection":false,"requiresCompatibilities":["EC2"],
 			"placementConstraints":[{"type":"memberOf","expression":"attribute:x exists"}],
 			"volumes":[{"name":"v"},{"name":"w","host":{"sourcePath":"/w"}},{"name":"x","dockerVolumeConfiguration":{"scope":"shared"}}],
-			"containerDefinitions":[{"portMappings":[{"containerPort":80,"hostPort":80},{"containerPort":81},{"containerPortRange":"90-99"}],"environment":[{"name":"A","value":"b"}],"command":["c"],"entryPoint":["e"],
+			"containerDefinitions":[{"portMappings":[{"containerPort":80,"hostPort":80},{"containerPort":81}],"environment":[{"name":"A","value":"b"}],"command":["c"],"entryPoint":["e"],
 			"workingDirectory":"/","user":"u","hostname":"h","dnsServers":["1.1.1.1"],"dnsSearchDomains":["d"],"extraHosts":[{"hostname":"h","ipAddress":"1.1.1.1"}],"links":["b"],"privileged":true,"readonlyRootFilesystem":true,
 			"dockerSecurityOptions":["no-new-privileges"],"ulimits":[{"name":"nofile","softLimit":1,"hardLimit":2}],"systemControls":[{"namespace":"n","value":"1"}],"linuxParameters":{"initProcessEnabled":true},"dockerLabels":{"l":"m"},
 			"interactive":true,"pseudoTerminal":true,"cpu":1,"memory":64,"memoryReservation":32,"mountPoints":[{"sourceVolume":"v","containerPath":"/v"}],"volumesFrom":[{"sourceContainer":"b"}],"healthCheck":{"command":["CMD","x"]},
@@ -54,6 +54,7 @@ func TestUnhonoured(t *testing.T) {
 		"awslogs":     {container(log("awslogs")), "a.logConfiguration.logDriver"},
 		"log secrets": {`{"executionRoleArn":"x","containerDefinitions":[{"logConfiguration":{"logDriver":"splunk","secretOptions":[{"name":"A","valueFrom":"p"}]}}]}`, "a.logConfiguration.secretOptions"},
 		"GPU":         {container(`"resourceRequirements":[{"type":"GPU","value":"1"}]`), "a.resourceRequirements"},
+		"port range":  {container(`"portMappings":[{"containerPortRange":"90-99"}]`), "a.portMappings.containerPortRange"},
 		"gMSA":        {container(`"credentialSpecs":["credentialspec:file"]`), "a.credentialSpecs"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -72,12 +72,13 @@ type applier struct {
 	changed bool
 }
 
-// container applies one container's report. Each field is taken from the first report of the newest status that had it;
-// see the package comment for why that makes late copies harmless:
+// container applies one container's report. A newer status replaces what an older one said; otherwise the first word
+// stands, and a report only fills in what nobody has said yet. That makes copies harmless, however late they come: what a
+// copy says has been said.
 //
 //	RUNNING{runtimeId A, reason X}   runtimeId A, reason X
-//	STOPPED{exitCode 1}              exit code 1 joins them
-//	RUNNING{runtimeId A, reason X}   again, late: older than STOPPED, ignored
+//	STOPPED{exitCode 1, reason Y}    reason Y, and exit code 1 joins them
+//	RUNNING{runtimeId A, reason X}   again, late: nothing is missing, nothing changes
 func (a *applier) container(change ContainerChange) {
 	i := slices.IndexFunc(a.task.Containers, func(c ecs.Container) bool { return c.Name == change.Name })
 	if i < 0 || statusOrder[change.Status] == 0 {
@@ -85,14 +86,10 @@ func (a *applier) container(change ContainerChange) {
 	}
 	c := &a.task.Containers[i]
 	forward := after(change.Status, c.LastStatus)
-	if !forward && change.Status != c.LastStatus {
-		return
-	}
 	if forward {
 		c.LastStatus = change.Status
 		a.changed = true
 	}
-	// A newer status replaces what an older one said; within the same status the first word stands.
 	replaces := func(had, have bool) bool {
 		use := have && (forward || !had)
 		a.changed = a.changed || use

@@ -62,7 +62,7 @@ func (s *Service) ListContainerInstances(ctx context.Context, in *ecsapi.ListCon
 		if in.Status != nil && ci.Status != string(*in.Status) || in.Status == nil && ci.Status == ecs.InstanceInactive {
 			return false
 		}
-		return filter == nil || filter.Matches(instance(r, ci))
+		return filter == nil || filter.Matches(lazyInstance(r, ci))
 	}
 	out := &ecsapi.ListContainerInstancesOutput{}
 	err := s.Store.View(func(r store.Reader) error {

@@ -3,6 +3,7 @@ package operations
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/openberth/berth/api/ecsapi"
 	"github.com/openberth/berth/internal/arn"
@@ -141,13 +142,8 @@ func (s *Service) renderDeployments(r store.Reader, svc *ecs.Service, counts map
 		}
 	}
 	slices.SortStableFunc(list, func(a, b *ecs.Deployment) int {
-		if a.Status != b.Status {
-			if a.Status == ecs.DeploymentPrimary {
-				return -1
-			}
-			if b.Status == ecs.DeploymentPrimary {
-				return 1
-			}
+		if a.Status != b.Status { // of the two statuses that are shown
+			return strings.Compare(b.Status, a.Status) // PRIMARY, ACTIVE
 		}
 		return b.CreatedAt.Compare(a.CreatedAt)
 	})

@@ -99,16 +99,35 @@ func (s *Service) CollectTaskDefinitions(ctx context.Context) error {
 	}); err != nil || waiting == 0 {
 		return err
 	}
-	_, err := s.Store.Update(ctx, func(tx *store.Tx) error {
-		for td := range state.TaskDefinitionsByStatus.Each(tx, ecs.TaskDefinitionDeleteInProgress) {
-			if !referredTo(tx, td) {
-				state.TaskDefinitions.Delete(tx, td.ID().Key())
+	for after, more := "", true; more; {
+		var last string
+		_, err := s.Store.Update(ctx, func(tx *store.Tx) error {
+			last, more = after, false
+			looked := 0
+			for td := range state.TaskDefinitionsByStatus.After(tx, ecs.TaskDefinitionDeleteInProgress, after) {
+				if looked == collectBatch {
+					more = true
+					break
+				}
+				looked++
+				last = td.ID().Key()
+				if !referredTo(tx, td) {
+					state.TaskDefinitions.Delete(tx, last)
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		return nil
-	})
-	return err
+		after = last
+	}
+	return nil
 }
+
+// collectBatch is how many definitions one transaction looks at, so that it neither holds up other writers for long nor
+// grows larger than the store takes.
+const collectBatch = 500
 
 // referredTo tells whether something still needs the definition. An INACTIVE service and an INACTIVE deployment don't:
 // they are history.

@@ -90,7 +90,9 @@ func TestTaskDefinitionReferences(t *testing.T) {
 		"arn:aws:ecs:us-east-1:123456789012:task-definition/web":   {"web:2", "web:2"},
 		"arn:aws:ecs:eu-west-1:123456789012:task-definition/web:2": {"", notFound},
 		"arn:aws:ecs:us-east-1:999999999999:task-definition/web:2": {"", notFound},
-		"arn:aws:ecs:us-east-1:123456789012:cluster/web":           {"", notFound},
+		"arn:aws:s3:us-east-1:123456789012:task-definition/web:2":  {"", notFound},
+		"arn:web:1": {"", notFound},
+		"arn:aws:ecs:us-east-1:123456789012:cluster/web": {"", notFound},
 		"we":     {"", notFound},
 		"web:4":  {"", notFound},
 		"":       {"", notFound},
@@ -313,6 +315,22 @@ func TestCollectWaits(t *testing.T) {
 	if err := s.CollectTaskDefinitions(context.Background()); err != nil { // nothing to do
 		t.Error(err)
 	}
+}
+
+// TestCollectMany: more than one transaction's worth, with one in the middle that must stay.
+func TestCollectMany(t *testing.T) {
+	s := newTestService(t)
+	const n = 2*collectBatch + 1
+	s.put(func(tx *store.Tx) {
+		for i := 1; i <= n; i++ {
+			state.TaskDefinitions.Put(tx, &ecs.TaskDefinition{Family: "web", Revision: i, Status: ecs.TaskDefinitionDeleteInProgress})
+		}
+		state.Tasks.Put(tx, &ecs.Task{ID: "t", Cluster: "c", TaskDefinition: ecs.TaskDefinitionID{Family: "web", Revision: collectBatch}})
+	})
+	if err := s.CollectTaskDefinitions(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	wantJSON(t, ok(s, s.ListTaskDefinitions, `{"status":"DELETE_IN_PROGRESS"}`).TaskDefinitionArns, `["arn:aws:ecs:us-east-1:123456789012:task-definition/web:500"]`)
 }
 
 // TestDocumentsComeBack registers documents as their authors wrote them for AWS.

@@ -30,7 +30,7 @@ func (s *Service) DescribeTasks(ctx context.Context, in *ecsapi.DescribeTasksInp
 		if err != nil {
 			return err
 		}
-		connected := s.connectivity(r)
+		tr := s.taskRenderer(r, withTags)
 		for _, ref := range in.Tasks {
 			t, id, err := s.findTask(r, cluster.Name, ref)
 			if err != nil {
@@ -44,7 +44,7 @@ func (s *Service) DescribeTasks(ctx context.Context, in *ecsapi.DescribeTasksInp
 				out.Failures = append(out.Failures, ecsapi.Failure{Arn: &missing, Reason: ptr(reasonMissing)})
 				continue
 			}
-			out.Tasks = append(out.Tasks, s.renderTask(t, connected, withTags))
+			out.Tasks = append(out.Tasks, tr.render(t))
 		}
 		return nil
 	})
@@ -54,18 +54,54 @@ func (s *Service) DescribeTasks(ctx context.Context, in *ecsapi.DescribeTasksInp
 	return out, nil
 }
 
-// connectivity tells whether an instance's agent is connected; it asks the store once for each instance.
-func (s *Service) connectivity(r store.Reader) func(instance string) bool {
-	known := map[string]bool{}
-	return func(id string) bool {
-		connected, ok := known[id]
-		if !ok {
-			ci, found := state.Instances.Get(r, id)
-			connected = found && ci.AgentConnected && ci.Status != ecs.InstanceInactive
-			known[id] = connected
-		}
-		return connected
+// taskRenderer renders the tasks of one answer. What many of them share is made once.
+type taskRenderer struct {
+	s           *Service
+	r           store.Reader
+	withTags    bool
+	clusters    map[string]*string // ARNs
+	definitions map[ecs.TaskDefinitionID]*string
+	instances   map[string]instanceFacts
+}
+
+// instanceFacts is what a task shows of its instance.
+type instanceFacts struct {
+	arn          *string
+	connectivity *string
+}
+
+func (s *Service) taskRenderer(r store.Reader, withTags bool) *taskRenderer {
+	return &taskRenderer{s, r, withTags, map[string]*string{}, map[ecs.TaskDefinitionID]*string{}, map[string]instanceFacts{}}
+}
+
+func (tr *taskRenderer) cluster(name string) *string {
+	a := tr.clusters[name]
+	if a == nil {
+		a = ptr(tr.s.Scope.Cluster(name))
+		tr.clusters[name] = a
 	}
+	return a
+}
+
+func (tr *taskRenderer) definition(id ecs.TaskDefinitionID) *string {
+	a := tr.definitions[id]
+	if a == nil {
+		a = ptr(tr.s.Scope.TaskDefinition(id.Family, id.Revision))
+		tr.definitions[id] = a
+	}
+	return a
+}
+
+func (tr *taskRenderer) instance(cluster, id string) instanceFacts {
+	f, ok := tr.instances[id]
+	if !ok {
+		f = instanceFacts{ptr(tr.s.Scope.Instance(cluster, id)), &disconnected}
+		if ci, ok := state.Instances.Get(tr.r, id); ok && ci.AgentConnected && ci.Status != ecs.InstanceInactive {
+			f.connectivity = &connected
+		}
+		tr.instances[id] = f
+	}
+	return f
 }
 
 // Values that many answers point to.
@@ -74,16 +110,16 @@ var (
 	disconnected = "DISCONNECTED"
 )
 
-// renderTask makes the answer's task. agentConnected may be nil for a task that no agent has heard of yet.
-func (s *Service) renderTask(t *ecs.Task, agentConnected func(instance string) bool, withTags bool) ecsapi.Task {
+// render makes the answer's task.
+func (tr *taskRenderer) render(t *ecs.Task) ecsapi.Task {
 	health := t.HealthStatus()
-	taskARN := s.Scope.Task(t.Cluster, t.ID)
+	taskARN := tr.s.Scope.Task(t.Cluster, t.ID)
 	w := ecsapi.Task{
 		Attachments:           renderAttachments(t.Attachments),
 		Attributes:            renderAttributes(t.Attributes),
 		AvailabilityZone:      field(&t.AvailabilityZone),
 		CapacityProviderName:  field(&t.CapacityProvider),
-		ClusterArn:            ptr(s.Scope.Cluster(t.Cluster)),
+		ClusterArn:            tr.cluster(t.Cluster),
 		ConnectivityAt:        moment(&t.ConnectivityAt),
 		Containers:            make([]ecsapi.Container, len(t.Containers)),
 		Cpu:                   field(&t.CPU),
@@ -110,23 +146,21 @@ func (s *Service) renderTask(t *ecs.Task, agentConnected func(instance string) b
 		StoppingAt:            moment(&t.StoppingAt),
 		Tags:                  []ecsapi.Tag{},
 		TaskArn:               &taskARN,
-		TaskDefinitionArn:     ptr(s.Scope.TaskDefinition(t.TaskDefinition.Family, t.TaskDefinition.Revision)),
+		TaskDefinitionArn:     tr.definition(t.TaskDefinition),
 		Version:               &t.Version,
 	}
 	if t.ContainerInstance != "" {
-		w.ContainerInstanceArn = ptr(s.Scope.Instance(t.Cluster, t.ContainerInstance))
-		if agentConnected != nil && !t.ConnectivityAt.IsZero() {
-			w.Connectivity = &disconnected
-			if agentConnected(t.ContainerInstance) {
-				w.Connectivity = &connected
-			}
+		facts := tr.instance(t.Cluster, t.ContainerInstance)
+		w.ContainerInstanceArn = facts.arn
+		if !t.ConnectivityAt.IsZero() { // no agent has heard of the task before
+			w.Connectivity = facts.connectivity
 		}
 	}
-	if withTags {
+	if tr.withTags {
 		w.Tags = renderTags(t.Tags)
 	}
 	for i := range t.Containers {
-		w.Containers[i] = s.renderContainer(t, &t.Containers[i], &taskARN)
+		w.Containers[i] = tr.s.renderContainer(t, &t.Containers[i], &taskARN)
 	}
 	return w
 }

@@ -206,12 +206,12 @@ func checkClientToken(token *string, max int) error {
 	return nil
 }
 
-// instances are the cluster's container instances that are not INACTIVE, with the tasks that hold resources there.
+// instances are the cluster's container instances that are not INACTIVE. Their tasks are read when they are needed.
 func instances(r store.Reader, cluster string) []*placement.Instance {
 	var all []*placement.Instance
 	for ci := range state.InstancesByCluster.Each(r, cluster) {
 		if ci.Status != ecs.InstanceInactive {
-			all = append(all, instance(r, ci))
+			all = append(all, lazyInstance(r, ci))
 		}
 	}
 	return all
@@ -219,11 +219,21 @@ func instances(r store.Reader, cluster string) []*placement.Instance {
 
 // instance is one container instance with the tasks that hold resources there.
 func instance(r store.Reader, ci *ecs.ContainerInstance) *placement.Instance {
-	in := &placement.Instance{Record: ci, Tasks: make([]*ecs.Task, 0, state.TasksByInstance.Count(r, ci.ID))}
-	for t := range state.TasksByInstance.Each(r, ci.ID) {
-		in.Tasks = append(in.Tasks, t)
+	return &placement.Instance{Record: ci, Tasks: tasksOn(r, ci.ID)}
+}
+
+// lazyInstance is the same, with its tasks read when they are needed: by then r must not have been written to on its behalf.
+func lazyInstance(r store.Reader, ci *ecs.ContainerInstance) *placement.Instance {
+	return placement.Lazy(ci, func() []*ecs.Task { return tasksOn(r, ci.ID) })
+}
+
+// tasksOn are the tasks that hold resources on an instance.
+func tasksOn(r store.Reader, id string) []*ecs.Task {
+	tasks := make([]*ecs.Task, 0, state.TasksByInstance.Count(r, id))
+	for t := range state.TasksByInstance.Each(r, id) {
+		tasks = append(tasks, t)
 	}
-	return in
+	return tasks
 }
 
 // requestHash is what tells a repeated request from a different one with the same client token.

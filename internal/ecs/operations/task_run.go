@@ -42,7 +42,7 @@ func (s *Service) runTask(tx *store.Tx, in *ecsapi.RunTaskInput, req *taskReques
 		return nil, err
 	}
 	if earlier := tasksOfToken(tx, cluster.Name, req.token); len(earlier) > 0 {
-		return s.repeatedRunTask(earlier, req)
+		return s.repeatedRunTask(tx, earlier, req)
 	}
 	td, err := s.launchable(tx, in.TaskDefinition, in.NetworkConfiguration, req)
 	if err != nil {
@@ -59,6 +59,7 @@ func (s *Service) runTask(tx *store.Tx, in *ecsapi.RunTaskInput, req *taskReques
 	}
 	all := instances(tx, cluster.Name)
 	out := &ecsapi.RunTaskOutput{Failures: []ecsapi.Failure{}, Tasks: []ecsapi.Task{}}
+	tr := s.taskRenderer(tx, true)
 	for range req.count {
 		task := s.newTask(cluster, td, req)
 		place.Task = task
@@ -76,12 +77,12 @@ func (s *Service) runTask(tx *store.Tx, in *ecsapi.RunTaskInput, req *taskReques
 		for _, chosen := range all {
 			if chosen.Record.ID == d.Instance {
 				task = task.On(chosen.Record)
-				chosen.Add(task)
+				chosen.Add(task) // its tasks were read when it was chosen, so this one isn't read again after Put
 				break
 			}
 		}
 		state.Tasks.Put(tx, task)
-		out.Tasks = append(out.Tasks, s.renderTask(task, nil, true))
+		out.Tasks = append(out.Tasks, tr.render(task))
 	}
 	return out, nil
 }
@@ -194,14 +195,15 @@ func tasksOfToken(r store.Reader, cluster, token string) (tasks []*ecs.Task) {
 
 // repeatedRunTask answers a request whose client token was used before: with the tasks of that time, or, when it asks for
 // something else now, with a conflict.
-func (s *Service) repeatedRunTask(earlier []*ecs.Task, req *taskRequest) (*ecsapi.RunTaskOutput, error) {
+func (s *Service) repeatedRunTask(r store.Reader, earlier []*ecs.Task, req *taskRequest) (*ecsapi.RunTaskOutput, error) {
 	out := &ecsapi.RunTaskOutput{Failures: []ecsapi.Failure{}, Tasks: []ecsapi.Task{}}
+	tr := s.taskRenderer(r, true)
 	var arns []string
 	same := true
 	for _, t := range earlier {
 		arns = append(arns, s.Scope.Task(t.Cluster, t.ID))
 		same = same && t.RequestHash == req.hash
-		out.Tasks = append(out.Tasks, s.renderTask(t, nil, true))
+		out.Tasks = append(out.Tasks, tr.render(t))
 	}
 	if same {
 		return out, nil

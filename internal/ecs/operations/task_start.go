@@ -53,6 +53,7 @@ func (s *Service) startTask(tx *store.Tx, in *ecsapi.StartTaskInput, req *taskRe
 		return nil, err
 	}
 	out := &ecsapi.StartTaskOutput{Failures: []ecsapi.Failure{}, Tasks: []ecsapi.Task{}}
+	tr := s.taskRenderer(tx, true)
 	for _, ref := range in.ContainerInstances {
 		ci, id, err := s.findInstance(tx, cluster.Name, ref)
 		if err != nil {
@@ -79,7 +80,7 @@ func (s *Service) startTask(tx *store.Tx, in *ecsapi.StartTaskInput, req *taskRe
 		}
 		task = task.On(ci)
 		state.Tasks.Put(tx, task)
-		out.Tasks = append(out.Tasks, s.renderTask(task, nil, true))
+		out.Tasks = append(out.Tasks, tr.render(task))
 	}
 	return out, nil
 }

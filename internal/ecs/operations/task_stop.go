@@ -42,7 +42,7 @@ func (s *Service) StopTask(ctx context.Context, in *ecsapi.StopTaskInput) (*ecsa
 			state.Tasks.Put(tx, &next)
 			t = &next
 		}
-		rendered := s.renderTask(t, s.connectivity(tx), true)
+		rendered := s.taskRenderer(tx, true).render(t)
 		out = &ecsapi.StopTaskOutput{Task: &rendered}
 		return nil
 	})

@@ -1,6 +1,10 @@
 package placement
 
-import "github.com/openberth/berth/internal/ecs"
+import (
+	"slices"
+
+	"github.com/openberth/berth/internal/ecs"
+)
 
 // Reasons why an instance can't take a task, as failures[] says them (ecs-semantics 1.6).
 const (
@@ -92,20 +96,17 @@ func isDistinct(r *request, in *Instance) bool {
 
 func hasPorts(r *request, in *Instance) bool {
 	in.count()
-	for _, p := range r.Task.Reserved.Ports {
-		if in.tcp[p] {
-			return false
-		}
-	}
-	for _, p := range r.Task.Reserved.PortsUDP {
-		if in.udp[p] {
-			return false
-		}
-	}
-	return true
+	want, host := &r.Task.Reserved, &in.Record.Resources
+	return apart(want.Ports, host.Ports) && apart(want.Ports, in.tcp) &&
+		apart(want.PortsUDP, host.PortsUDP) && apart(want.PortsUDP, in.udp)
 }
 
-// request is a Request made ready: its expressions parsed.
+// apart tells whether two lists of ports have none in common.
+func apart(a, b []int) bool {
+	return !slices.ContainsFunc(a, func(port int) bool { return slices.Contains(b, port) })
+}
+
+// request is a Request made ready: its expressions parsed, its strategy never empty.
 type request struct {
 	Request
 	memberOf []*Query
@@ -115,6 +116,9 @@ type request struct {
 
 func prepare(req Request) *request {
 	r := &request{Request: req}
+	if len(r.Strategy) == 0 {
+		r.Strategy = DefaultStrategy(r.Task)
+	}
 	for _, c := range req.Constraints {
 		if c.Type == ecs.ConstraintDistinctInstance {
 			r.distinct = true

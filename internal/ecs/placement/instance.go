@@ -12,43 +12,47 @@ type Instance struct {
 	Record *ecs.ContainerInstance
 	Tasks  []*ecs.Task
 
-	counted  int // how many of Tasks stand in what follows
+	load     func() []*ecs.Task // the tasks that aren't in Tasks yet; nil: all are
+	counted  int                // how many of Tasks stand in the next four
 	cpu      int
 	memory   int
-	tcp, udp map[int]bool
-	groups   map[string]int // tasks that are to run, by group
+	tcp, udp []int // ports of tasks, as they come
+
+	group        string // the group that was asked for last
+	groupCounted int    // how many of Tasks stand in groupTasks
+	groupTasks   int
+}
+
+// Lazy is an instance whose tasks are read only when a decision depends on them: a task that goes to any instance needs
+// to look at one, most of the time.
+func Lazy(ci *ecs.ContainerInstance, load func() []*ecs.Task) *Instance {
+	return &Instance{Record: ci, load: load}
 }
 
 // Add puts one more task on the instance.
 func (in *Instance) Add(t *ecs.Task) { in.Tasks = append(in.Tasks, t) }
 
+// tasks are all tasks that hold resources here.
+func (in *Instance) tasks() []*ecs.Task {
+	if in.load != nil {
+		in.Tasks = append(in.load(), in.Tasks...)
+		in.load = nil
+	}
+	return in.Tasks
+}
+
 // count takes in the tasks that have come since it was last called.
 func (in *Instance) count() *Instance {
-	if in.groups == nil {
-		in.groups, in.tcp, in.udp = map[string]int{}, map[int]bool{}, map[int]bool{}
-		for _, p := range in.Record.Resources.Ports {
-			in.tcp[p] = true
-		}
-		for _, p := range in.Record.Resources.PortsUDP {
-			in.udp[p] = true
-		}
-	}
-	for ; in.counted < len(in.Tasks); in.counted++ {
-		t := in.Tasks[in.counted]
+	tasks := in.tasks()
+	for ; in.counted < len(tasks); in.counted++ {
+		t := tasks[in.counted]
 		if t.Stopped() {
 			continue
 		}
 		in.cpu += t.Reserved.CPU
 		in.memory += t.Reserved.Memory
-		for _, p := range t.Reserved.Ports {
-			in.tcp[p] = true
-		}
-		for _, p := range t.Reserved.PortsUDP {
-			in.udp[p] = true
-		}
-		if t.DesiredStatus == ecs.TaskRunning {
-			in.groups[t.Group]++
-		}
+		in.tcp = append(in.tcp, t.Reserved.Ports...)
+		in.udp = append(in.udp, t.Reserved.PortsUDP...)
 	}
 	return in
 }
@@ -58,11 +62,17 @@ func (in *Instance) count() *Instance {
 // registered again with less than its tasks hold.
 func (in *Instance) Free() ecs.Resources {
 	in.count()
+	r := &in.Record.Resources
 	return ecs.Resources{
-		CPU:    max(0, in.Record.Resources.CPU-in.cpu),
-		Memory: max(0, in.Record.Resources.Memory-in.memory),
-		Ports:  sorted(in.tcp), PortsUDP: sorted(in.udp), GPUs: in.Record.Resources.GPUs,
+		CPU: max(0, r.CPU-in.cpu), Memory: max(0, r.Memory-in.memory),
+		Ports: sorted(r.Ports, in.tcp), PortsUDP: sorted(r.PortsUDP, in.udp), GPUs: r.GPUs,
 	}
+}
+
+func sorted(a, b []int) []int {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func (in *Instance) freeCPU() int    { return in.Record.Resources.CPU - in.count().cpu }
@@ -70,7 +80,19 @@ func (in *Instance) freeMemory() int { return in.Record.Resources.Memory - in.co
 
 // inGroup counts the tasks of a group that are to run here. ECS looks at the desired status: a task that was asked to stop
 // isn't counted, though it still runs.
-func (in *Instance) inGroup(group string) int { return in.count().groups[group] }
+func (in *Instance) inGroup(group string) int {
+	if in.group != group {
+		in.group, in.groupCounted, in.groupTasks = group, 0, 0
+	}
+	tasks := in.tasks()
+	for ; in.groupCounted < len(tasks); in.groupCounted++ {
+		t := tasks[in.groupCounted]
+		if t.Group == group && t.DesiredStatus == ecs.TaskRunning && !t.Stopped() {
+			in.groupTasks++
+		}
+	}
+	return in.groupTasks
+}
 
 // active tells whether the instance may take tasks at all.
 func (in *Instance) active() bool { return in.Record.Status == ecs.InstanceActive }
@@ -78,7 +100,7 @@ func (in *Instance) active() bool { return in.Record.Status == ecs.InstanceActiv
 // RunningTasks and PendingTasks are the instance's task counts as DescribeContainerInstances and the query language have
 // them: a task counts as pending until its containers have started, and as running while it is meant to run.
 func (in *Instance) RunningTasks() (n int) {
-	for _, t := range in.Tasks {
+	for _, t := range in.tasks() {
 		if t.DesiredStatus == ecs.TaskRunning && !t.Stopped() && !pending(t) {
 			n++
 		}
@@ -88,7 +110,7 @@ func (in *Instance) RunningTasks() (n int) {
 
 // PendingTasks: see RunningTasks.
 func (in *Instance) PendingTasks() (n int) {
-	for _, t := range in.Tasks {
+	for _, t := range in.tasks() {
 		if pending(t) {
 			n++
 		}
@@ -98,16 +120,4 @@ func (in *Instance) PendingTasks() (n int) {
 
 func pending(t *ecs.Task) bool {
 	return t.LastStatus == ecs.TaskPending || t.LastStatus == ecs.TaskProvisioning
-}
-
-func sorted(set map[int]bool) []int {
-	if len(set) == 0 {
-		return nil
-	}
-	list := make([]int, 0, len(set))
-	for p := range set {
-		list = append(list, p)
-	}
-	slices.Sort(list)
-	return list
 }

@@ -19,7 +19,7 @@ type Request struct {
 // Decision is where the task goes, or why it goes nowhere.
 type Decision struct {
 	Instance   string      // id; "" when none fits
-	Rejections []Rejection // those that don't fit, in the order of their ids; draining ones aren't asked
+	Rejections []Rejection // those that were found not to fit, in the order of their ids; all ACTIVE ones when none fits
 }
 
 // Rejection is why an instance can't take the task.
@@ -32,9 +32,17 @@ type Rejection struct {
 // Place decides on which instance the task runs.
 func Place(req Request, instances []*Instance) Decision {
 	r := prepare(req)
+	random := r.Strategy[0].Type == ecs.StrategyRandom
+	if random {
+		// By lot from the start: the first that fits, in the order of the lots, is the one, and the others needn't be looked at.
+		instances = r.byLot(instances)
+	}
 	var d Decision
 	var fit []*Instance
 	for _, in := range instances {
+		if random && len(fit) > 0 {
+			break
+		}
 		if !in.active() {
 			continue // as if it weren't there: that is what draining means
 		}

@@ -116,7 +116,7 @@ func (x *predicate) matches(in *Instance) bool {
 // "not(task:group == db)", say the same.
 func (x *predicate) matchesGroups(in *Instance) bool {
 	some := func(f func(group string) bool) bool {
-		for _, t := range in.Tasks {
+		for _, t := range in.tasks() {
 			if !t.Stopped() && f(t.Group) {
 				return true
 			}

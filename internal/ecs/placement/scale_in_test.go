@@ -61,6 +61,9 @@ func TestScaleInOrder(t *testing.T) {
 				machine("1", "a", 100, 100, aged("full1", 1), aged("full2", 1), aged("full3", 1)),
 				machine("2", "a", 100, 100, aged("lone", 9))},
 			strategy: binpack, n: 1, want: "lone"},
+		{name: "binpack by memory looks at memory",
+			instances: []*Instance{machine("1", "a", 900, 100, aged("cpu", 1)), machine("2", "a", 100, 900, aged("memory", 9))},
+			strategy:  []ecs.PlacementStrategy{{Type: ecs.StrategyBinpack, Field: "memory"}}, n: 1, want: "memory"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tasks := append(all(c.instances), c.extra...)

@@ -1,8 +1,10 @@
 package placement
 
 import (
+	"cmp"
 	"encoding/binary"
 	"hash/fnv"
+	"slices"
 	"strings"
 
 	"github.com/openberth/berth/internal/ecs"
@@ -31,11 +33,7 @@ const (
 
 // choose returns the best of the instances that fit; all are those whose tasks count.
 func choose(r *request, fit, all []*Instance) *Instance {
-	strategy := r.Strategy
-	if len(strategy) == 0 {
-		strategy = DefaultStrategy(r.Task)
-	}
-	for _, s := range strategy {
+	for _, s := range r.Strategy {
 		if len(fit) <= 1 {
 			break
 		}
@@ -44,13 +42,27 @@ func choose(r *request, fit, all []*Instance) *Instance {
 	if len(fit) == 0 {
 		return nil
 	}
-	chosen, least := fit[0], r.draw(fit[0])
-	for _, in := range fit[1:] {
-		if n := r.draw(in); n < least || n == least && in.Record.ID < chosen.Record.ID {
-			chosen, least = in, n
-		}
+	return r.byLot(fit)[0]
+}
+
+// byLot returns the instances in the order of their lots.
+func (r *request) byLot(instances []*Instance) []*Instance {
+	type lot struct {
+		in *Instance
+		n  uint64
 	}
-	return chosen
+	lots := make([]lot, len(instances))
+	for i, in := range instances {
+		lots[i] = lot{in, r.draw(in)}
+	}
+	slices.SortFunc(lots, func(a, b lot) int {
+		return cmp.Or(cmp.Compare(a.n, b.n), strings.Compare(a.in.Record.ID, b.in.Record.ID))
+	})
+	ordered := make([]*Instance, len(lots))
+	for i, l := range lots {
+		ordered[i] = l.in
+	}
+	return ordered
 }
 
 // best keeps the instances with the least score.

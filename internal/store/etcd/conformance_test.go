@@ -53,18 +53,16 @@ func depose(t testing.TB, b store.Backend) {
 
 func TestEmbeddedConformance(t *testing.T) {
 	storetest.Run(t, storetest.Harness{
-		Open:     func(t testing.TB) store.Backend { return startEmbedded(t, t.TempDir()) },
-		Depose:   depose,
-		Patience: 30 * time.Second,
+		Open:   func(t testing.TB) store.Backend { return startEmbedded(t, t.TempDir()) },
+		Depose: depose,
 	})
 }
 
 func TestExternalConformance(t *testing.T) {
 	external.start(t)
 	storetest.Run(t, storetest.Harness{
-		Open:     func(t testing.TB) store.Backend { return external.connect(t) },
-		Depose:   depose,
-		Patience: time.Minute,
+		Open:   func(t testing.TB) store.Backend { return external.connect(t) },
+		Depose: depose,
 	})
 }
 

@@ -40,8 +40,8 @@ const (
 	// Raft keeps this many entries in memory after a snapshot of its state, for members that lag behind: there are
 	// none. With etcd's default of 5,000 it would keep up to 5 GB of 1 MiB commits.
 	catchUpEntries = 16
-	// A snapshot every 2,000 commits bounds what a restart replays, and with it the number of WAL files.
-	snapshotCount = 2000
+	// A snapshot every 500 commits bounds what a restart reads again, at 1 MiB each to 500 MiB of write-ahead log.
+	snapshotCount = 500
 )
 
 // Start starts the member. ctx limits the start only.

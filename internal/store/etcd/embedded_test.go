@@ -38,8 +38,9 @@ func TestStartIsFast(t *testing.T) {
 		}
 	}
 	t.Logf("start to first commit: fresh %v, then %v", took[0], took[1:])
-	// 300 ms is the goal; machines that run all tests at once are slower, and the best of six says what the code does.
-	if best := slices.Min(took); best > 300*time.Millisecond {
+	// The goal is 300 ms, and a quiet machine takes 30-140 ms. What this test is to find takes longer, also on a busy
+	// one: etcd's default election timeout (1-2 s), or a wait for the predecessor's lease (10 s).
+	if best := slices.Min(took); best > time.Second {
 		t.Errorf("the fastest start took %v", best)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -87,8 +86,7 @@ func TestLostAnswers(t *testing.T) {
 					})
 					return b
 				},
-				Depose:   depose,
-				Patience: time.Minute,
+				Depose: depose,
 			})
 		})
 	}

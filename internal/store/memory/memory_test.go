@@ -13,6 +13,7 @@ func TestConformance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, storetest.Harness{
 				Open:   func(testing.TB) store.Backend { return memory.New() },
+				Bubble: true,
 				Depose: func(_ testing.TB, b store.Backend) { b.(*memory.Backend).Depose(tell) },
 			})
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"github.com/openberth/berth/internal/store"
@@ -128,10 +129,24 @@ func standbyTakesOver(t *testing.T, h Harness) {
 	}
 }
 
+// onceElected is a backend on which a server leads once, so that a deposed leader doesn't just come back.
+type onceElected struct {
+	store.Backend
+	was atomic.Bool
+}
+
+func (o *onceElected) Campaign(ctx context.Context, id string) (store.Term, error) {
+	if o.was.Swap(true) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return o.Backend.Campaign(ctx, id)
+}
+
 func deposedLeaderCannotWrite(t *testing.T, h Harness) {
 	b, ctx := h.Open(t), h.patient(t)
 	tab := counters()
-	old, _ := serve(t, b, "old", tab)
+	old, _ := serve(t, &onceElected{Backend: b}, "old", tab)
 	await(t, ctx, "old leads", old.Ready())
 	increment(t, ctx, old, tab, 5)
 	second, _ := serve(t, b, "second", tab)
