@@ -226,7 +226,11 @@ func (c *crashCluster) converge(ctx context.Context, desired int) {
 			return err
 		}
 		if s := out.Services[0]; int(s.RunningCount) != desired || s.PendingCount != 0 {
-			return fmt.Errorf("%d running, %d pending; last event: %s", s.RunningCount, s.PendingCount, *s.Events[0].Message)
+			last := "none"
+			if len(s.Events) > 0 {
+				last = *s.Events[0].Message
+			}
+			return fmt.Errorf("%d running, %d pending; last event: %s", s.RunningCount, s.PendingCount, last)
 		}
 		want := map[string]string{}
 		for _, task := range c.observe(ctx) {

@@ -62,6 +62,10 @@ func TestTaskDefinitions(t *testing.T) {
 			func(m json.RawMessage) string {
 				return `{"containerDefinitions":[{"logConfiguration":` + strings.Replace(string(m), "{", `{"logDriver":"json-file",`, 1) + `}]}`
 			}},
+		{"PortMapping", ecsapi.PortMapping{},
+			func(m json.RawMessage) string {
+				return `{"containerDefinitions":[{"portMappings":[` + string(m) + `]}]}`
+			}},
 		{"Volume", ecsapi.Volume{},
 			func(m json.RawMessage) string { return `{"volumes":[` + string(m) + `]}` }},
 	} {
@@ -93,7 +97,7 @@ func TestTaskDefinitions(t *testing.T) {
 }
 
 // nestedElsewhere are members whose own shapes are told apart.
-var nestedElsewhere = map[string]bool{"containerDefinitions": true, "volumes": true, "logConfiguration": true}
+var nestedElsewhere = map[string]bool{"containerDefinitions": true, "volumes": true, "logConfiguration": true, "portMappings": true}
 
 // sample fills v, however deep, with what isn't zero.
 func sample(v reflect.Value) {

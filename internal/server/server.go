@@ -85,7 +85,7 @@ func (s *Server) Run(ctx context.Context) error {
 		Collectors: []func(context.Context) error{api.CollectTaskDefinitions},
 	})
 	front := gateway.New(gateway.Options{
-		Services:        []gateway.Service{{API: &ecsapi.API, Protocol: wire.NewAWSJSON(&ecsapi.API), Handlers: api.Handlers()}},
+		Services:        []gateway.Service{{API: &ecsapi.API, Protocol: wire.NewAWSJSON(&ecsapi.API), Handlers: held(api.Handlers(), settled(ctx, st))}},
 		Keys:            rootkey.NewKeys(s.key, s.cfg.Scope().Root()),
 		Scope:           s.cfg.Scope(),
 		Version:         s.version,
@@ -120,6 +120,42 @@ func (s *Server) Run(ctx context.Context) error {
 	err = g.Wait()
 	stopStore()
 	return errors.Join(err, storeGroup.Wait())
+}
+
+// startPatience is how long calls that come during the start are held for. An embedded etcd is ready within a few hundred
+// milliseconds, an external one's former leader may take its 10 s to expire.
+const startPatience = 15 * time.Second
+
+// settled is closed when the start is over: this server leads, or it has been waiting for so long that another one does.
+func settled(ctx context.Context, st *store.Store) <-chan struct{} {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		select {
+		case <-st.Ready():
+		case <-time.After(startPatience):
+		case <-ctx.Done():
+		}
+	}()
+	return over
+}
+
+// held makes handlers wait for the end of the start, so that whoever calls a moment too early is answered a moment later
+// instead of refused.
+func held(handlers []wire.Handler, settled <-chan struct{}) []wire.Handler {
+	out := make([]wire.Handler, len(handlers))
+	for i, h := range handlers {
+		serve := h.Serve
+		h.Serve = func(ctx context.Context, decode func(any) error) (any, error) {
+			select {
+			case <-settled:
+			case <-ctx.Done():
+			}
+			return serve(ctx, decode)
+		}
+		out[i] = h
+	}
+	return out
 }
 
 // leading says why this server can't answer yet.

@@ -131,6 +131,7 @@ func (c *committer) write(ctx context.Context, rows []Row) (Rev, error) {
 			return 0, errUnknownOutcome
 		}
 		c.log.Warn("the outcome of a commit is still unknown", "error", settleErr)
+		c.space.look() // it may be full
 		if !wait.sleep(ctx, c.term.Lost()) {
 			return 0, errUnknownOutcome
 		}
@@ -165,6 +166,7 @@ func (c *committer) refuse(g *group, err error) error {
 		err = fault.Internal(rejected.Err, "The state store refused the change.")
 		if errors.Is(rejected, ErrFull) {
 			err = ErrFull
+			c.space.look()
 		}
 	}
 	// The term goes on from what is durable. Whoever ran on top of this group runs again.

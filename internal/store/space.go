@@ -94,10 +94,15 @@ func (sp *space) wrote(rows []Row) {
 	}
 	sp.written.Add(int64(bytes))
 	if sp.level() >= spaceNoNew {
-		select {
-		case sp.nudge <- struct{}{}:
-		default:
-		}
+		sp.look()
+	}
+}
+
+// look makes watchSpace look now rather than in 10 s.
+func (sp *space) look() {
+	select {
+	case sp.nudge <- struct{}{}:
+	default:
 	}
 }
 

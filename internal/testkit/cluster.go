@@ -38,7 +38,7 @@ type Cluster struct {
 	opts    Options
 	log     *slog.Logger
 	memory  *memory.Backend
-	faulty  *storetest.Faulty
+	starts  uint64
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 }
@@ -55,8 +55,7 @@ func New(t testing.TB, opts Options) *Cluster {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
-	m := memory.New()
-	c := &Cluster{t: t, opts: opts, log: opts.Logger, memory: m, faulty: storetest.NewFaulty(m, opts.Seed, opts.Faults)}
+	c := &Cluster{t: t, opts: opts, log: opts.Logger, memory: memory.New()}
 	c.Start()
 	t.Cleanup(c.Kill)
 	return c
@@ -67,7 +66,9 @@ func (c *Cluster) Start() {
 	c.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel
-	st := store.Open(c.faulty, store.Options{ID: "test", Logger: c.log, CheckMutation: true}, state.Tables()...)
+	c.starts++
+	backend := storetest.NewFaulty(c.memory, c.opts.Seed+c.starts, c.opts.Faults)
+	st := store.Open(backend, store.Options{ID: "test", Logger: c.log, CheckMutation: true}, state.Tables()...)
 	c.Store = st
 	c.API = &operations.Service{Store: st, Scope: Scope, Now: time.Now, Log: c.log,
 		Endpoint: func(context.Context) string { return "http://127.0.0.1:4566" }}
@@ -114,5 +115,5 @@ func (c *Cluster) View(fn func(r store.Reader)) {
 	}
 }
 
-// SetFaults changes how many of 100 commits fail.
-func (c *Cluster) SetFaults(rate int) { c.faulty.Rate = rate }
+// SetFaults changes how many of 100 commits fail, from the next Start on.
+func (c *Cluster) SetFaults(rate int) { c.opts.Faults = rate }

@@ -249,21 +249,13 @@ func (s *simulation) event() {
 		s.bad = !s.bad
 		s.say("tasks fail to start: %v", s.bad)
 	case n < 84:
-		s.say("the server is killed, and comes back after a while")
-		s.Kill()
-		for range s.rng.IntN(5) {
-			time.Sleep(time.Second)
-		}
-		s.Start()
-		s.invariants.c = s.Cluster
+		s.restart(s.opts.Faults)
 	case n < 88:
 		tell := s.rng.IntN(2) == 0
 		s.say("the leader is deposed, told %v", tell)
 		s.Depose(tell)
 	case n < 91:
-		rate := s.rng.IntN(40)
-		s.say("of 100 commits, %d fail", rate)
-		s.SetFaults(rate)
+		s.restart(s.rng.IntN(40))
 	case n < 93:
 		s.say("delete %s", service)
 		err := s.Try(func(ctx context.Context) error {
@@ -276,6 +268,15 @@ func (s *simulation) event() {
 	default:
 		s.create(service) // mostly refused: it exists
 	}
+}
+
+// restart kills the control plane, and starts it again on a disk that works so well.
+func (s *simulation) restart(faults int) {
+	s.say("the server is killed, and comes back after a while; of 100 commits, %d will fail", faults)
+	s.Kill()
+	time.Sleep(time.Duration(s.rng.IntN(5)) * time.Second)
+	s.SetFaults(faults)
+	s.Start()
 }
 
 func (s *simulation) stopSomeTask() {
@@ -318,7 +319,7 @@ func (s *simulation) lose(a *Agent) {
 func (s *simulation) recover() {
 	s.t.Helper()
 	s.say("the trouble ends")
-	s.SetFaults(0)
+	s.restart(0)
 	s.slow, s.bad = false, false
 	for _, a := range s.agents {
 		a.Connect(true)
@@ -363,7 +364,7 @@ func (s *simulation) settled() (yes bool) {
 		for service := range state.Services.All(r) {
 			switch service.Status {
 			case ecs.ServiceActive:
-				yes = yes && !service.SteadyAt.IsZero()
+				yes = yes && !service.SteadyAt.IsZero() && asWanted(r, service)
 			case ecs.ServiceDraining:
 				yes = false
 			}
@@ -383,6 +384,30 @@ func (s *simulation) settled() (yes bool) {
 		}
 	}
 	return yes && len(running) == 0
+}
+
+// asWanted is what clients wait for: one deployment, completed, and as many tasks as desired, all RUNNING.
+func asWanted(r store.Reader, service *ecs.Service) bool {
+	deployments, tasks := 0, 0
+	for d := range state.DeploymentsByService.Each(r, service.Key()) {
+		if d.Status == ecs.DeploymentInactive {
+			continue
+		}
+		deployments++
+		if d.RolloutState != ecs.RolloutCompleted {
+			return false
+		}
+	}
+	for t := range state.TasksByService.Each(r, service.Key()) {
+		if t.Stopped() {
+			continue
+		}
+		tasks++
+		if t.LastStatus != ecs.TaskRunning || t.DesiredStatus != ecs.TaskRunning {
+			return false
+		}
+	}
+	return deployments == 1 && tasks == service.DesiredCount
 }
 
 // describe shows the cluster.

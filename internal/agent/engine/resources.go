@@ -124,7 +124,7 @@ func (l *ledger) serve() {
 		c := l.waiting[0]
 		if c.demand.CPU > l.free.CPU || c.demand.Memory > l.free.Memory ||
 			overlap(c.demand.TCP, l.free.TCP) || overlap(c.demand.UDP, l.free.UDP) {
-			continue // strictly in order: a small task never overtakes, or a big one would starve
+			return // strictly in order: a small task never overtakes, or a big one would starve
 		}
 		l.waiting = l.waiting[1:]
 		l.take(c.arn, c.demand)

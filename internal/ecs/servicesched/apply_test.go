@@ -399,7 +399,7 @@ func TestBigServices(t *testing.T) {
 		start := time.Now()
 		r.service("web", 250)
 		r.wantWhere("web", "i1:250")
-		if n := len(r.events("web")); n != 3 {
+		if n := len(r.events("web")); n != 5 {
 			t.Errorf("%d batches", n)
 		}
 		r.report("web")

@@ -171,14 +171,20 @@ func (b *Backend) Backup(ctx context.Context, w io.Writer) error {
 }
 
 // rejected says whether etcd has certainly not applied a commit that it answered with err.
-func rejected(err error) error {
-	switch {
-	case errors.Is(err, rpctypes.ErrNoSpace), errors.Is(err, rpctypes.ErrGRPCNoSpace):
-		return &store.RejectedError{Err: store.ErrFull}
-	case errors.Is(err, rpctypes.ErrRequestTooLarge), errors.Is(err, rpctypes.ErrGRPCRequestTooLarge),
-		errors.Is(err, rpctypes.ErrTooManyOps), errors.Is(err, rpctypes.ErrGRPCTooManyOps),
-		errors.Is(err, rpctypes.ErrPermissionDenied), errors.Is(err, rpctypes.ErrGRPCPermissionDenied):
-		return &store.RejectedError{Err: err}
+func rejected(err error) bool {
+	for _, certain := range []error{
+		rpctypes.ErrRequestTooLarge, rpctypes.ErrTooManyOps, rpctypes.ErrPermissionDenied,
+		rpctypes.ErrGRPCRequestTooLarge, rpctypes.ErrGRPCTooManyOps, rpctypes.ErrGRPCPermissionDenied,
+	} {
+		if errors.Is(err, certain) {
+			return true
+		}
 	}
-	return nil
+	return false
+}
+
+// noSpace is the answer of an etcd whose quota is used up, which has applied the commit or not: the one that reaches
+// the quota is applied, and answered so all the same.
+func noSpace(err error) bool {
+	return errors.Is(err, rpctypes.ErrNoSpace) || errors.Is(err, rpctypes.ErrGRPCNoSpace)
 }

@@ -20,8 +20,12 @@ import (
 // EmbeddedConfig configures the member in this process.
 type EmbeddedConfig struct {
 	Dir    string       // all data; created, and readable by this user only
-	Quota  int64        // bytes; default DefaultQuota
+	Quota  int64        // bytes in use; default DefaultQuota. The file can become twice as large.
 	Logger *slog.Logger // default slog.Default()
+
+	// fileQuota is where etcd raises its own alarm. What counts before that is pages in use (store.Status); the file
+	// also holds free ones, up to a half when large records come and go (measured: 36 MB for 16 MB of 200 KB records).
+	fileQuota int64
 }
 
 // DefaultQuota is what etcd's authors advise as the maximum. A million records of 600 bytes take 1.4 GB.
@@ -52,6 +56,9 @@ func Start(ctx context.Context, cfg EmbeddedConfig) (*Backend, error) {
 	if cfg.Quota == 0 {
 		cfg.Quota = DefaultQuota
 	}
+	if cfg.fileQuota == 0 {
+		cfg.fileQuota = 2*cfg.Quota + 64<<20
+	}
 	unlock, err := lockDir(cfg.Dir)
 	if err != nil {
 		return nil, err
@@ -68,7 +75,7 @@ func Start(ctx context.Context, cfg EmbeddedConfig) (*Backend, error) {
 		log:    cfg.Logger,
 		limits: limits(embeddedMaxOps, embeddedMaxBytes),
 		elect:  &soleElector{free: make(chan struct{}, 1)},
-		space:  spacePolicy{endpoints: []string{""}, quota: cfg.Quota, own: true},
+		space:  spacePolicy{endpoints: []string{""}, quota: cfg.Quota, defragment: server.Server.Backend().Defrag},
 	}
 	b.close = sync.OnceValue(func() error {
 		err := client.Close()
@@ -101,8 +108,7 @@ func startMember(ctx context.Context, cfg EmbeddedConfig) (*embed.Etcd, error) {
 	ec.SnapshotCount, ec.SnapshotCatchUpEntries = snapshotCount, catchUpEntries
 	ec.MaxWalFiles, ec.MaxSnapFiles = 2, 2
 	ec.MaxTxnOps, ec.MaxRequestBytes = embeddedMaxOps+1, embeddedMaxBytes
-	// What counts is pages in use (store.Status); this is the file, which also holds free ones.
-	ec.QuotaBackendBytes = cfg.Quota + cfg.Quota/4
+	ec.QuotaBackendBytes = cfg.fileQuota
 	ec.AutoCompactionRetention = "0" // the store's leader compacts
 
 	if err := ec.Validate(); err != nil {

@@ -2,9 +2,7 @@ package etcd_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -130,76 +128,5 @@ func TestEtcdIsSilentWhenAllIsWell(t *testing.T) {
 	}
 	if log.Len() > 0 {
 		t.Errorf("it logged:\n%s", log.String())
-	}
-}
-
-type blob struct {
-	ID   string
-	Data string
-}
-
-// TestFullStore fills a store of 16 MiB: first new records are refused, deletes make room, and writing goes on.
-func TestFullStore(t *testing.T) {
-	b, err := etcd.Start(t.Context(), etcd.EmbeddedConfig{Dir: t.TempDir(), Quota: 16 << 20, Logger: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.Close() })
-	tab := store.NewTable("blob", func(b *blob) string { return b.ID })
-	s, _ := serve(t, b, tab)
-	<-s.Ready()
-	data := strings.Repeat("x", 200<<10)
-	n := 0
-	fill := func() error {
-		for ; ; n++ {
-			if n > 1000 {
-				return errors.New("never full")
-			}
-			_, err := s.Update(t.Context(), func(tx *store.Tx) error {
-				tab.Put(tx, &blob{fmt.Sprintf("%04d", n), data})
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-		}
-	}
-	if err := fill(); !errors.Is(err, store.ErrFull) {
-		t.Fatalf("got %v, want ErrFull", err)
-	}
-	first := n
-	if first < 40 {
-		t.Errorf("full after %d records of 200 KiB", first)
-	}
-	_, err = s.Update(t.Context(), func(tx *store.Tx) error {
-		for r := range tab.All(tx) {
-			if r.ID > "0010" {
-				tab.Delete(tx, r.ID)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatalf("a delete in a full store: %v", err)
-	}
-	if err := b.Reclaim(t.Context(), true); err != nil {
-		t.Fatal(err)
-	}
-	// etcd writes its pages every 100 ms, and counts them then; a snapshot makes it do so now.
-	if err := b.Backup(t.Context(), io.Discard); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Status(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := fill(); !errors.Is(err, store.ErrFull) {
-		t.Fatalf("got %v, want ErrFull", err)
-	}
-	if second := n - first; second < first/2 {
-		t.Errorf("after deletes there was space for %d records, and for %d at first", second, first)
-	}
-	st, err := s.Status(t.Context())
-	if err != nil || st.Alarm != "" {
-		t.Errorf("etcd's own alarm went off: %+v %v", st, err)
 	}
 }

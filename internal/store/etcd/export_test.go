@@ -28,5 +28,8 @@ func (b *Backend) Depose(ctx context.Context) error {
 // WrapKV puts wrap's result between the backend and etcd.
 func (b *Backend) WrapKV(wrap func(clientv3.KV) clientv3.KV) { b.client.KV = wrap(b.client.KV) }
 
-// SetLimits replaces what Start or Connect found out.
-func (b *Backend) SetLimits(rows, bytes int) { b.limits.Rows, b.limits.Bytes = rows, bytes }
+// StartWithFileQuota is Start with a quota of etcd's own.
+func StartWithFileQuota(ctx context.Context, cfg EmbeddedConfig, quota int64) (*Backend, error) {
+	cfg.fileQuota = quota
+	return Start(ctx, cfg)
+}

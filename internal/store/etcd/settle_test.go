@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/openberth/berth/internal/store"
@@ -54,6 +55,12 @@ func (x *scriptedTxn) Commit() (*clientv3.TxnResponse, error) {
 		x.kv.late = append(x.kv.late, x.Txn)
 		return nil, errLost
 	}
+	if strings.HasPrefix(what, "full") {
+		if what == "full, but applied" {
+			_, _ = x.Txn.Commit()
+		}
+		return nil, rpctypes.ErrNoSpace
+	}
 	return x.Txn.Commit()
 }
 
@@ -71,23 +78,32 @@ func TestSettle(t *testing.T) {
 		script  string
 		applied bool
 	}{
-		{"request lost, ok", false},
-		{"answer lost, ok", true},
-		{"late, ok", false},
-		{"request lost, request lost, ok", false},
-		{"request lost, answer lost, ok", false},
-		{"request lost, late, ok", false},
-		{"answer lost, request lost, ok", true},
-		{"answer lost, answer lost, ok", true},
-		{"answer lost, late, ok", true},
-		{"late, answer lost, ok", false},
-		{"late, late, answer lost, late, ok", false},
+		{"request lost; ok", false},
+		{"answer lost; ok", true},
+		{"late; ok", false},
+		{"request lost; request lost; ok", false},
+		{"request lost; answer lost; ok", false},
+		{"request lost; late; ok", false},
+		{"answer lost; request lost; ok", true},
+		{"answer lost; answer lost; ok", true},
+		{"answer lost; late; ok", true},
+		{"late; answer lost; ok", false},
+		{"late; late; answer lost; late; ok", false},
+		{"full, but applied", true},
+		{"full", false},
+		{"request lost; full; ok", false},
+		{"request lost; full, but applied; ok", false},
+		{"answer lost; full; ok", true},
 	} {
-		kv.script = strings.Split(test.script, ", ")
+		kv.script = strings.Split(test.script, "; ")
 		rev, err := term.Commit(ctx, []store.Row{{Kind: "boat", Key: "a", Value: []byte(test.script)}})
 		applied := err == nil
 		for err != nil {
-			if !errors.Is(err, errLost) {
+			var rejected *store.RejectedError
+			if errors.As(err, &rejected) {
+				break
+			}
+			if !errors.Is(err, errLost) && !errors.Is(err, rpctypes.ErrNoSpace) {
 				t.Fatalf("%s: %v", test.script, err)
 			}
 			applied, rev, err = term.Settle(ctx)

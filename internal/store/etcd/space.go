@@ -17,7 +17,9 @@ import (
 type spacePolicy struct {
 	endpoints []string // to ask
 	quota     int64    // zero: what etcd says
-	own       bool     // pages in use count rather than the file, and we may defragment
+	// defragment is set for our own member, where pages in use count rather than the file. The in-process client can't:
+	// it has no health server to tell, and crashes (3.7.3).
+	defragment func() error
 }
 
 // Status implements store.Backend. Of several members, the fullest counts.
@@ -31,7 +33,7 @@ func (b *Backend) Status(ctx context.Context) (store.Status, error) {
 			continue
 		}
 		st := store.Status{Used: resp.DbSize, File: resp.DbSize, Quota: b.space.quota, Alarm: strings.Join(resp.Errors, "; ")}
-		if b.space.own {
+		if b.space.defragment != nil {
 			st.Used = resp.DbSizeInUse
 		}
 		if st.Quota == 0 {
@@ -72,7 +74,7 @@ func (b *Backend) Reclaim(ctx context.Context, full bool) error {
 			return fmt.Errorf("compact: %w", err)
 		}
 	}
-	if !full || !b.space.own {
+	if !full || b.space.defragment == nil {
 		return nil
 	}
 	return b.clearAlarm(ctx)
@@ -85,7 +87,7 @@ func (b *Backend) clearAlarm(ctx context.Context) error {
 	if err != nil || st.Alarm == "" {
 		return err
 	}
-	if _, err := b.client.Defragment(ctx, b.space.endpoints[0]); err != nil {
+	if err := b.space.defragment(); err != nil {
 		return fmt.Errorf("defragment: %w", err)
 	}
 	if st, err = b.Status(ctx); err != nil {

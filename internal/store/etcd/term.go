@@ -3,9 +3,11 @@ package etcd
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/openberth/berth/internal/store"
@@ -97,8 +99,11 @@ func (t *term) Commit(ctx context.Context, rows []store.Row) (store.Rev, error) 
 	t.step++
 	resp, err := t.exchange(ctx, ops)
 	if err != nil {
-		if r := rejected(err); r != nil {
-			return 0, r
+		switch {
+		case rejected(err):
+			return 0, &store.RejectedError{Err: err}
+		case noSpace(err):
+			return t.afterNoSpace(ctx, err)
 		}
 		return 0, err
 	}
@@ -111,6 +116,24 @@ func (t *term) Commit(ctx context.Context, rows []store.Row) (store.Rev, error) 
 		err = store.ErrFenced // only a commit of ours could have moved the fence to another step of ours
 	}
 	return store.Rev(t.fence), err
+}
+
+// afterNoSpace finds out whether the last commit was applied, without writing, which a full etcd refuses. That will do
+// here, because etcd has answered: the commit isn't on its way any more.
+func (t *term) afterNoSpace(ctx context.Context, noSpace error) (store.Rev, error) {
+	now, err := t.b.client.Get(ctx, t.b.keys.fence())
+	if err != nil {
+		return 0, errors.Join(noSpace, err)
+	}
+	value, rev, err := t.found(now.Kvs)
+	switch {
+	case err != nil:
+		return 0, err
+	case value == t.value(t.step):
+		t.fence = rev
+		return store.Rev(rev), nil
+	}
+	return 0, &store.RejectedError{Err: store.ErrFull}
 }
 
 // Settle implements store.Term.
@@ -128,7 +151,7 @@ func (t *term) Settle(ctx context.Context) (bool, store.Rev, error) {
 		t.step++
 		return false, 0, nil
 	}
-	value, rev, err := t.found(resp)
+	value, rev, err := t.found(readFence(resp))
 	if err != nil {
 		return false, 0, err
 	}
@@ -143,7 +166,7 @@ func (t *term) Settle(ctx context.Context) (bool, store.Rev, error) {
 // judge says whether the fence, which isn't where we left it, is where the last commit put it: the client had sent
 // that twice, or an answer was lost.
 func (t *term) judge(resp *clientv3.TxnResponse) (applied bool, err error) {
-	value, rev, err := t.found(resp)
+	value, rev, err := t.found(readFence(resp))
 	if err != nil {
 		return false, err
 	}
@@ -154,9 +177,13 @@ func (t *term) judge(resp *clientv3.TxnResponse) (applied bool, err error) {
 	return true, nil
 }
 
-// found is the fence as a failed exchange read it, if it is still ours.
-func (t *term) found(resp *clientv3.TxnResponse) (value string, rev int64, err error) {
-	kvs := resp.Responses[0].GetResponseRange().Kvs
+// readFence is what a failed exchange has read.
+func readFence(resp *clientv3.TxnResponse) []*mvccpb.KeyValue {
+	return resp.Responses[0].GetResponseRange().Kvs
+}
+
+// found is the fence, if it is still ours.
+func (t *term) found(kvs []*mvccpb.KeyValue) (value string, rev int64, err error) {
 	if len(kvs) == 0 || !strings.HasPrefix(string(kvs[0].Value), t.token+"/") {
 		return "", 0, store.ErrFenced
 	}
