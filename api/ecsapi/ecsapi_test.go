@@ -33,7 +33,9 @@ func sample(v reflect.Value, n *int) any {
 	case reflect.Struct:
 		object := map[string]any{}
 		for i := range v.NumField() {
-			object[v.Type().Field(i).Tag.Get("json")] = sample(v.Field(i), n)
+			if name := v.Type().Field(i).Tag.Get("json"); name != "-" { // Encoded is no member
+				object[name] = sample(v.Field(i), n)
+			}
 		}
 		return object
 	case reflect.Slice:

@@ -3719,6 +3719,9 @@ func (x *TagResourceOutput) AppendJSON(b []byte) []byte {
 
 // AppendJSON appends x as awsJson.
 func (x *Task) AppendJSON(b []byte) []byte {
+	if x.Encoded != nil {
+		return append(b, x.Encoded...)
+	}
 	start := len(b)
 	if x.Attachments != nil {
 		b = appendAttachments(append(b, `,"attachments":`...), x.Attachments)

@@ -1559,6 +1559,9 @@ type Task struct {
 	TaskArn                 *string                `json:"taskArn"`
 	TaskDefinitionArn       *string                `json:"taskDefinitionArn"`
 	Version                 *int64                 `json:"version"`
+
+	// Encoded, if set, is what AppendJSON appends: the members, encoded before.
+	Encoded []byte `json:"-"`
 }
 
 // TaskDefinition is a shape of the API.

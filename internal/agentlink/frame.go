@@ -45,11 +45,11 @@ func Decode(frame []byte) (Message, error) {
 	if err := json.Unmarshal(frame, &env); err != nil {
 		return nil, fmt.Errorf("decode envelope: %w", err)
 	}
-	make, ok := constructors[env.Type]
+	construct, ok := constructors[env.Type]
 	if !ok {
 		return nil, &UnknownTypeError{env.Type}
 	}
-	m := make()
+	m := construct()
 	if len(env.Message) > 0 {
 		if err := json.Unmarshal(env.Message, m); err != nil {
 			return nil, fmt.Errorf("decode %s: %w", env.Type, err)

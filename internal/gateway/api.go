@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/openberth/berth/internal/arn"
@@ -122,6 +123,8 @@ func (g *Gateway) caller(identity sigv4.Identity, r *http.Request, requestID str
 		AccessKeyID: identity.AccessKeyID,
 		RequestID:   requestID,
 		UserAgent:   r.UserAgent(),
+		Host:        r.Host,
+		TLS:         r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https"),
 	}
 }
 

@@ -62,34 +62,21 @@ func New(cfg config.Config, version string, log *slog.Logger) (*Server, error) {
 func (s *Server) Endpoint() string { return config.EndpointOf(s.listen.Addr().String()) }
 
 // Run serves until ctx ends, then lets go of everything in the reverse order of its start. The port answers /health from
-// the first moment; API calls are served as soon as the state is loaded.
+// the first moment, also while the store is away; API calls are served as soon as the state is loaded and this server leads.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.listen.Close()
-	backend, err := s.openBackend(ctx)
-	if err != nil {
-		return err
-	}
-	defer backend.Close()
-	st := store.Open(backend, store.Options{Logger: s.log}, state.Tables()...)
-
-	link := control.New(control.Config{Store: st, Scope: s.cfg.Scope(), Now: time.Now, Log: s.log.With("part", "agentlink")})
+	// The store follows. Until then calls are held, and agents are refused, which need a leader.
+	link := control.New(control.Config{Scope: s.cfg.Scope(), Now: time.Now, Log: s.log.With("part", "agentlink")})
 	api := &operations.Service{
-		Store: st, Scope: s.cfg.Scope(), Now: time.Now, Log: s.log.With("part", "operations"),
-		Endpoint: func(context.Context) string { return s.Endpoint() },
+		Scope: s.cfg.Scope(), Now: time.Now, Log: s.log.With("part", "operations"), Endpoint: s.endpointFor,
 	}
-	scheduler := servicesched.New(servicesched.Config{
-		Store: st, Now: time.Now, Log: s.log.With("part", "servicesched"), HealthyAfter: s.cfg.Scheduler.HealthyAfter,
-	})
-	retain := retention.New(retention.Config{
-		Store: st, Now: time.Now, Log: s.log.With("part", "retention"), StoppedTasks: s.cfg.Scheduler.StoppedTaskRetention,
-		Collectors: []func(context.Context) error{api.CollectTaskDefinitions},
-	})
+	start := newStartup(ctx)
 	front := gateway.New(gateway.Options{
-		Services:        []gateway.Service{{API: &ecsapi.API, Protocol: wire.NewAWSJSON(&ecsapi.API), Handlers: held(api.Handlers(), settled(ctx, st))}},
+		Services:        []gateway.Service{{API: &ecsapi.API, Protocol: wire.NewAWSJSON(&ecsapi.API), Handlers: start.held(api.Handlers())}},
 		Keys:            rootkey.NewKeys(s.key, s.cfg.Scope().Root()),
 		Scope:           s.cfg.Scope(),
 		Version:         s.version,
-		Checks:          []gateway.Check{{Name: "store", Ready: func(ctx context.Context) error { return leading(st) }}},
+		Checks:          []gateway.Check{{Name: "store", Ready: func(context.Context) error { return start.leading() }}},
 		Log:             s.log.With("part", "gateway"),
 		Metrics:         observe.NewRegistry(s.version),
 		MaxRequestBytes: s.cfg.MaxRequestBytes,
@@ -99,13 +86,33 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.cfg.DebugEndpoints {
 		front.Mount("GET /debug/pprof/", observe.DebugHandler(), false)
 	}
-
 	s.log.Info("serving", "endpoint", s.Endpoint(), "account", s.cfg.Account, "region", s.cfg.Region, "version", s.version)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return front.Serve(ctx, s.listen) })
+
+	backend, err := s.openBackend(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			g.Go(func() error { return err }) // ends the gateway
+		}
+		return g.Wait()
+	}
+	defer backend.Close()
+	st := store.Open(backend, store.Options{ID: s.id(), Logger: s.log}, state.Tables()...)
+	link.Store, api.Store = st, st
+	start.opened(st)
+	scheduler := servicesched.New(servicesched.Config{
+		Store: st, Now: time.Now, Log: s.log.With("part", "servicesched"), HealthyAfter: s.cfg.Scheduler.HealthyAfter,
+	})
+	retain := retention.New(retention.Config{
+		Store: st, Now: time.Now, Log: s.log.With("part", "retention"), StoppedTasks: s.cfg.Scheduler.StoppedTaskRetention,
+		Collectors: []func(context.Context) error{api.CollectTaskDefinitions},
+	})
+
 	// The store outlives the rest: what is under way when ctx ends still commits.
 	storeCtx, stopStore := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopStore()
 	var storeGroup errgroup.Group
-	g, ctx := errgroup.WithContext(ctx)
 	storeGroup.Go(func() error {
 		err := st.Run(storeCtx)
 		if err != nil && storeCtx.Err() == nil {
@@ -113,7 +120,6 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 		return nil
 	})
-	g.Go(func() error { return front.Serve(ctx, s.listen) })
 	for _, part := range []func(context.Context) error{link.Run, scheduler.Run, retain.Run} {
 		g.Go(func() error { return st.Lead(ctx, part) })
 	}
@@ -122,50 +128,23 @@ func (s *Server) Run(ctx context.Context) error {
 	return errors.Join(err, storeGroup.Wait())
 }
 
-// startPatience is how long calls that come during the start are held for. An embedded etcd is ready within a few hundred
-// milliseconds, an external one's former leader may take its 10 s to expire.
-const startPatience = 15 * time.Second
-
-// settled is closed when the start is over: this server leads, or it has been waiting for so long that another one does.
-func settled(ctx context.Context, st *store.Store) <-chan struct{} {
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		select {
-		case <-st.Ready():
-		case <-time.After(startPatience):
-		case <-ctx.Done():
-		}
-	}()
-	return over
+// id is this server, as it campaigns for the leadership: with its port, since a machine may have several.
+func (s *Server) id() string {
+	host, _ := os.Hostname()
+	_, port, _ := net.SplitHostPort(s.listen.Addr().String())
+	return net.JoinHostPort(host, port)
 }
 
-// held makes handlers wait for the end of the start, so that whoever calls a moment too early is answered a moment later
-// instead of refused.
-func held(handlers []wire.Handler, settled <-chan struct{}) []wire.Handler {
-	out := make([]wire.Handler, len(handlers))
-	for i, h := range handlers {
-		serve := h.Serve
-		h.Serve = func(ctx context.Context, decode func(any) error) (any, error) {
-			select {
-			case <-settled:
-			case <-ctx.Done():
-			}
-			return serve(ctx, decode)
+// endpointFor is the URL under which whoever calls reaches this server: the one that was called, since an address of ours
+// means nothing to an agent on another machine, or behind a load balancer.
+func (s *Server) endpointFor(ctx context.Context) string {
+	if c := wire.CallerOf(ctx); c.Host != "" {
+		if c.TLS {
+			return "https://" + c.Host
 		}
-		out[i] = h
+		return "http://" + c.Host
 	}
-	return out
-}
-
-// leading says why this server can't answer yet.
-func leading(st *store.Store) error {
-	select {
-	case <-st.Ready():
-		return nil
-	default:
-		return errors.New("the state isn't loaded yet, or another server leads")
-	}
+	return s.Endpoint()
 }
 
 type closingBackend interface {
@@ -182,8 +161,23 @@ func (s *Server) openBackend(ctx context.Context) (closingBackend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return etcd.Connect(ctx, etcd.ExternalConfig{Endpoints: s.cfg.Store.Endpoints, TLS: tlsConfig, Logger: log})
+	for {
+		attempt, cancel := context.WithTimeout(ctx, contactTimeout)
+		b, err := etcd.Connect(attempt, etcd.ExternalConfig{Endpoints: s.cfg.Store.Endpoints, TLS: tlsConfig, Logger: log})
+		away := attempt.Err() != nil // nobody answered; an answer that says no won't change
+		cancel()
+		if err == nil {
+			return b, nil
+		}
+		if !away || ctx.Err() != nil {
+			return nil, err
+		}
+		log.Warn("the store does not answer; trying again", "endpoints", s.cfg.Store.Endpoints, "error", err)
+	}
 }
+
+// contactTimeout is how long a silent store is waited for before the log says so.
+const contactTimeout = 5 * time.Second
 
 // clientTLS reads the certificates for an external etcd; nil when none is configured.
 func clientTLS(cfg config.Store) (*tls.Config, error) {

@@ -56,6 +56,8 @@ type Caller struct {
 	AccessKeyID string
 	RequestID   string
 	UserAgent   string
+	Host        string // that the request was sent to, which is signed: "127.0.0.1:4566"
+	TLS         bool   // the request came encrypted, at least to the proxy in front
 }
 
 type callerKey struct{}

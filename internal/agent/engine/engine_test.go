@@ -278,6 +278,12 @@ func TestStopBeforeRunInOnePayload(t *testing.T) {
 		if r.phase(old, "app") != "exited" || r.phase(new, "app") != "running" {
 			t.Fatal("the new task doesn't run")
 		}
+
+		both := task(essential("app", "serve"))
+		r.run(both, &agentlink.Task{ARN: both.ARN, DesiredStatus: agentlink.StatusStopped})
+		if r.phase(both, "app") != "absent" {
+			t.Fatal("started, although the same payload stops it")
+		}
 	})
 }
 

@@ -25,6 +25,8 @@ type Service struct {
 	// Endpoint is the URL under which agents reach this server, as DiscoverPollEndpoint answers it
 	// ("http://127.0.0.1:4566"); the scheme must be http or https (agent-protocol 1.3).
 	Endpoint func(ctx context.Context) string
+
+	answers taskAnswers
 }
 
 // Handlers are all operations that Berth implements.

@@ -15,7 +15,8 @@ import (
 // reasonMissing is why a resource that a Describe names isn't in the answer.
 const reasonMissing = "MISSING"
 
-// DescribeTasks is the hottest read: it is rendered by hand, with pointers into the records, which nobody changes.
+// DescribeTasks is the hottest read: it is rendered by hand, with pointers into the records, which nobody changes, and
+// what hasn't changed since the last call isn't rendered again.
 func (s *Service) DescribeTasks(ctx context.Context, in *ecsapi.DescribeTasksInput) (*ecsapi.DescribeTasksOutput, error) {
 	if len(in.Tasks) == 0 {
 		return nil, fault.InvalidParameter("Tasks cannot be empty.")
@@ -31,6 +32,7 @@ func (s *Service) DescribeTasks(ctx context.Context, in *ecsapi.DescribeTasksInp
 			return err
 		}
 		tr := s.taskRenderer(r, withTags)
+		found := make([]*ecs.Task, 0, len(in.Tasks))
 		for _, ref := range in.Tasks {
 			t, id, err := s.findTask(r, cluster.Name, ref)
 			if err != nil {
@@ -44,8 +46,15 @@ func (s *Service) DescribeTasks(ctx context.Context, in *ecsapi.DescribeTasksInp
 				out.Failures = append(out.Failures, ecsapi.Failure{Arn: &missing, Reason: ptr(reasonMissing)})
 				continue
 			}
-			out.Tasks = append(out.Tasks, tr.render(t))
+			found = append(found, t)
 		}
+		if withTags {
+			for _, t := range found {
+				out.Tasks = append(out.Tasks, tr.render(t))
+			}
+			return nil
+		}
+		out.Tasks = s.answers.tasks(found, tr)
 		return nil
 	})
 	if err != nil {
@@ -104,6 +113,14 @@ func (tr *taskRenderer) instance(cluster, id string) instanceFacts {
 	return f
 }
 
+// connectivity is what a task shows of its agent's connection; nil before any agent has heard of the task.
+func (tr *taskRenderer) connectivity(t *ecs.Task) *string {
+	if t.ContainerInstance == "" || t.ConnectivityAt.IsZero() {
+		return nil
+	}
+	return tr.instance(t.Cluster, t.ContainerInstance).connectivity
+}
+
 // Values that many answers point to.
 var (
 	connected    = "CONNECTED"
@@ -150,11 +167,8 @@ func (tr *taskRenderer) render(t *ecs.Task) ecsapi.Task {
 		Version:               &t.Version,
 	}
 	if t.ContainerInstance != "" {
-		facts := tr.instance(t.Cluster, t.ContainerInstance)
-		w.ContainerInstanceArn = facts.arn
-		if !t.ConnectivityAt.IsZero() { // no agent has heard of the task before
-			w.Connectivity = facts.connectivity
-		}
+		w.ContainerInstanceArn = tr.instance(t.Cluster, t.ContainerInstance).arn
+		w.Connectivity = tr.connectivity(t)
 	}
 	if tr.withTags {
 		w.Tags = renderTags(t.Tags)

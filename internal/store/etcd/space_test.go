@@ -46,7 +46,7 @@ func TestFullStore(t *testing.T) {
 		t.Fatalf("got %v, want ErrFull", err)
 	}
 	first := n
-	if st, err := s.Status(t.Context()); err != nil || st.Alarm != "" {
+	if st, err := b.Status(t.Context()); err != nil || st.Alarm != "" {
 		t.Errorf("etcd's own alarm came first, after %d records: %+v %v", n, st, err)
 	}
 	if first < 40 {

@@ -11,7 +11,11 @@ import (
 func (g *generator) encode(f *file) {
 	f.use(awsjsonPath)
 	g.eachStruct(func(name, _ string, s *model.Shape) {
-		f.pf("// AppendJSON appends x as awsJson.\nfunc (x *%s) AppendJSON(b []byte) []byte {\n\tstart := len(b)\n", name)
+		f.pf("// AppendJSON appends x as awsJson.\nfunc (x *%s) AppendJSON(b []byte) []byte {\n", name)
+		if s.Encoded {
+			f.pf("\tif x.Encoded != nil {\n\t\treturn append(b, x.Encoded...)\n\t}\n")
+		}
+		f.pf("\tstart := len(b)\n")
 		for _, member := range model.Names(s.Members) {
 			ref := s.Members[member]
 			field, key := "x."+Exported(member), fmt.Sprintf("`,%q:`", wireName(member, ref))

@@ -81,6 +81,9 @@ func (g *generator) structs(f *file, shapes []string) {
 			}
 			f.pf("\t%s %s `json:%q`\n", Exported(member), t, wireName(member, ref))
 		}
+		if s.Encoded {
+			f.pf("\n\t// Encoded, if set, is what AppendJSON appends: the members, encoded before.\n\tEncoded []byte `json:\"-\"`\n")
+		}
 		f.pf("}\n\n")
 	}
 }

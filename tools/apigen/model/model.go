@@ -58,6 +58,7 @@ type Shape struct {
 	Exception       bool           `json:"exception"`
 	Fault           bool           `json:"fault"`
 	TimestampFormat string         `json:"timestampFormat"`
+	Encoded         bool           `json:"-"` // by patches.json
 }
 
 // Parse reads a model and checks that every shape that it names exists, so that the generator needn't.

@@ -27,6 +27,8 @@ type ShapePatch struct {
 	Type    string         `json:"type"`
 	Members map[string]Ref `json:"members"`
 	Enum    []string       `json:"enum"`
+	// Encoded gives the structure a field for its own encoding, for answers that are asked for again and again.
+	Encoded bool `json:"encoded"`
 }
 
 // Validation tunes the checks that are generated from the model.
@@ -138,6 +140,7 @@ func (p ShapePatch) apply(m *Model, name string) error {
 		}
 		s.Enum = append(s.Enum, value)
 	}
+	s.Encoded = p.Encoded
 	return nil
 }
 
