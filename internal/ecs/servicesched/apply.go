@@ -113,7 +113,8 @@ func daemonRequest(r store.Reader, service *ecs.Service, deployments []ecs.Deplo
 			continue
 		}
 		if td, found := state.TaskDefinitions.Get(r, dep.TaskDefinition.Key()); found {
-			return request(ecs.NewTask(ecs.Launch{Cluster: service.Cluster, Definition: td, Service: service.Name}), service, td), true
+			launch := ecs.Launch{Cluster: service.Cluster, Definition: td, Service: service.Name, LaunchType: dep.LaunchType}
+			return request(ecs.NewTask(launch), service, td), true
 		}
 	}
 	return req, false

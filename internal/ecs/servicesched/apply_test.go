@@ -1,6 +1,7 @@
 package servicesched
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -84,7 +85,7 @@ func (r *rig) service(name string, desired int, change ...func(*ecs.Service)) {
 	r.update(func(tx *store.Tx) {
 		state.Services.Put(tx, &s)
 		state.Deployments.Put(tx, &ecs.Deployment{ID: "ecs-svc/" + name, Service: name, Cluster: "default", Status: ecs.DeploymentPrimary,
-			TaskDefinition: s.TaskDefinition, LaunchType: "EC2", RolloutState: ecs.RolloutInProgress, CreatedAt: time.Now()})
+			TaskDefinition: s.TaskDefinition, LaunchType: cmp.Or(s.LaunchType, "EC2"), RolloutState: ecs.RolloutInProgress, CreatedAt: time.Now()})
 	})
 }
 
@@ -451,6 +452,21 @@ func TestDaemon(t *testing.T) {
 
 		r.instance("i2", 1000, gpu)
 		r.wantWhere("mon", "")
+	})
+}
+
+// TestExternalDaemon runs on the external instances, and on them only.
+func TestExternalDaemon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.instance("cloud", 1000)
+		r.instance("rack", 1000, func(ci *ecs.ContainerInstance) {
+			ci.Attributes = []ecs.Attribute{{Name: "ecs.capability.external"}}
+		})
+		r.service("mon", 0, func(s *ecs.Service) {
+			s.SchedulingStrategy, s.LaunchType = ecs.SchedulingDaemon, ecs.LaunchTypeExternal
+		})
+		r.wantWhere("mon", "rack:1")
 	})
 }
 
