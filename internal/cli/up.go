@@ -20,6 +20,8 @@ import (
 	"github.com/openberth/berth/api/ecsapi"
 	"github.com/openberth/berth/internal/agent"
 	"github.com/openberth/berth/internal/client"
+	"github.com/openberth/berth/internal/ecs"
+	"github.com/openberth/berth/internal/fault"
 	"github.com/openberth/berth/internal/server"
 )
 
@@ -80,11 +82,19 @@ func (a *app) runBoth(ctx context.Context) error {
 func (a *app) startInBackground(ctx context.Context) error {
 	start := time.Now()
 	if pid, ok := holder(a.cfg.DataDir, "server"); ok {
-		if err := a.waitRegistered(ctx, start, nil); err != nil {
+		err := a.waitRegistered(ctx, start, nil)
+		if agentPID, _ := holder(a.cfg.DataDir, "agent"); errors.Is(err, errDeregistered) && agentPID == pid {
+			// An agent leaves a deregistered instance alone until somebody starts it again, which is now.
+			a.progress(start, "this machine's container instance was deregistered: starting berth again, for a new one ...")
+			if _, _, err := stopHolder(a.cfg.DataDir, "server", stopPatience); err != nil {
+				return err
+			}
+		} else if err != nil {
 			return err
+		} else {
+			a.progress(start, "berth runs already (process %d) at %s", pid, a.endpoint())
+			return nil
 		}
-		a.progress(start, "berth runs already (process %d) at %s", pid, a.endpoint())
-		return nil
 	}
 	if err := dockerAnswers(ctx, a.cfg.Agent.DockerHost); err != nil {
 		return err
@@ -142,35 +152,47 @@ func (a *app) waitRegistered(ctx context.Context, start time.Time, exited <-chan
 			said = true
 			a.progress(start, "the control plane is ready, waiting for the agent ...")
 		}
-		if last = a.agentConnected(ctx); last == nil {
-			return nil
+		last = a.agentConnected(ctx)
+		if last == nil || exited == nil && errors.Is(last, errDeregistered) { // one that starts registers anew
+			return last
 		}
 	}
 }
+
+// errDeregistered: the agent of this machine is a container instance that somebody has deregistered.
+var errDeregistered = errors.New("this machine's container instance was deregistered: restart the agent to register a new one")
 
 func (a *app) agentConnected(ctx context.Context) error {
 	c, err := a.client()
 	if err != nil {
 		return err
 	}
-	list, err := client.Call(ctx, c, ecsapi.ListContainerInstances, &ecsapi.ListContainerInstancesInput{Cluster: &a.cfg.Agent.Cluster})
+	// This machine's, not any: a cluster may have others.
+	instance, err := agent.InstanceARN(a.cfg.AgentDataDir())
 	if err != nil {
 		return err
 	}
-	if len(list.ContainerInstanceArns) == 0 {
+	if instance == "" {
 		return errors.New("no container instance is registered yet")
 	}
 	out, err := client.Call(ctx, c, ecsapi.DescribeContainerInstances, &ecsapi.DescribeContainerInstancesInput{
-		Cluster: &a.cfg.Agent.Cluster, ContainerInstances: list.ContainerInstanceArns})
+		Cluster: &a.cfg.Agent.Cluster, ContainerInstances: []string{instance}})
+	if fault.Code(err) == "ClusterNotFoundException" {
+		return errDeregistered // the whole cluster was deleted
+	}
 	if err != nil {
 		return err
 	}
-	for _, ci := range out.ContainerInstances {
-		if *ci.AgentConnected {
-			return nil
-		}
+	if len(out.ContainerInstances) == 0 {
+		return errDeregistered // and forgotten since
 	}
-	return errors.New("no agent is connected yet")
+	switch ci := out.ContainerInstances[0]; {
+	case *ci.Status == ecs.InstanceInactive:
+		return errDeregistered
+	case !*ci.AgentConnected:
+		return errors.New("the agent is not connected yet")
+	}
+	return nil
 }
 
 // serverReady asks the server whether it is ready to answer API calls.
