@@ -45,7 +45,7 @@ unit: ## Run the Go tests, Docker and etcd included
 .PHONY: race
 race: ## Run the concurrent packages under the race detector
 	CGO_ENABLED=1 go test -race -short -timeout 10m $(RACE_PACKAGES)
-RACE_PACKAGES := ./internal/store/... ./internal/reconcile/... ./internal/gateway/... ./internal/agentlink/... ./internal/agent/...
+RACE_PACKAGES := ./internal/store ./internal/store/memory ./internal/reconcile ./internal/gateway ./internal/agentlink/... ./internal/agent ./internal/agent/engine ./internal/agent/checkpoint ./internal/ecs/servicesched
 
 .PHONY: e2e
 e2e: build ## Run the end-to-end scripts: the real binary, AWS CLI and containers

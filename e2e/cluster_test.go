@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 		if err := buildTestImage(dir); err != nil {
 			return 1, err
 		}
+		defer exec.Command("docker", "rmi", "-f", testImage).Run()
 		return m.Run(), nil
 	}()
 	if err != nil {
@@ -59,6 +60,8 @@ func buildTestImage(dir string) error {
 	if err := run("tar", "-C", dir, "-cf", layer, "app"); err != nil {
 		return err
 	}
+	// An image of an earlier run that was cut off would be left without a name.
+	exec.Command("docker", "rmi", "-f", testImage).Run()
 	return run("docker", "import", "--change", `ENTRYPOINT ["/app"]`, layer, testImage)
 }
 

@@ -44,7 +44,7 @@ if ! command -v dockerd >/dev/null && [ ! -x /usr/sbin/dockerd ]; then
   command -v apt-get >/dev/null || fail "no Docker engine here and no apt-get to install one: install Docker Engine 20.10 or newer, then run this again"
   say "installing Docker Engine from the distribution's packages ..."
   log=$(mktemp)
-  if ! { as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker.io iptables ca-certificates; } >"$log" 2>&1; then
+  if ! { as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq docker.io iptables; } >"$log" 2>&1; then
     tail -n 3 "$log" >&2
     fail "Docker Engine could not be installed (apt-get install docker.io failed, log: $log)"
   fi

@@ -8,6 +8,16 @@
 //	eat MIB                               allocates memory, and touches it, until it is killed
 //	probe [-port 8080]                    the health check of serve
 //	env                                   prints its environment, then waits
+//	see                                   prints what it sees of itself as JSON (package inside), then waits
+//	look                                  the same, without waiting: for docker exec
+//	read PATH, write PATH TEXT            a file, to standard output or from the command line
+//	open PATH r|rw                        whether the file can be opened
+//	dial HOST:PORT                        what a web server answers
+//	echo PORT                             sends datagrams back
+//	linger DURATION                       waits; SIGTERM ends it with exit code 0, but only DURATION later
+//	print COUNT TEXT                      prints the text so often, then waits
+//	end DURATION CODE                     ends after a while with the exit code
+//	seen PATH CODE                        writes an empty file and ends with the exit code
 package main
 
 import (
@@ -24,7 +34,7 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: testimage serve|sleep|deaf|exit|eat|probe|env")
+		fmt.Fprintln(os.Stderr, "usage: testimage SUBCOMMAND [ARGS...]")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
@@ -52,6 +62,13 @@ func main() {
 		fmt.Println(strings.Join(os.Environ(), "\n"))
 		<-ctx.Done()
 	default:
+		if f, ok := probes[os.Args[1]]; ok {
+			if err := f(ctx, os.Args[2:]); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			return
+		}
 		fmt.Fprintf(os.Stderr, "testimage: unknown subcommand %q\n", os.Args[1])
 		os.Exit(2)
 	}

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
 	goruntime "runtime"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/openberth/berth/api/ecsapi"
 	"github.com/openberth/berth/internal/agent/checkpoint"
@@ -30,18 +34,15 @@ func (a *Agent) resources(info runtime.Info) (engine.Resources, error) {
 // register registers the instance, however long the control plane takes to answer, and returns its ARN. An instance that the
 // checkpoint knows is registered again under its ARN; a new one with a client token that is on disk before the call, so
 // that an agent that dies in between gets the same instance and not a second one.
+//
+// An instance that was deregistered doesn't come back. This machine does, as a new instance: somebody has started the agent
+// again. The first manifest then ends the tasks of the old one, which nobody has looked after since.
 func (a *Agent) register(ctx context.Context, info runtime.Info, total engine.Resources) (string, error) {
-	known, err := a.db.Get(checkpoint.Meta, checkpoint.KeyInstanceARN)
+	known, token, err := a.identity()
 	if err != nil {
 		return "", err
 	}
-	token := arn.NewUUID()
-	if len(known) == 0 {
-		if token, err = a.once(checkpoint.KeyClientToken, token); err != nil {
-			return "", err
-		}
-	}
-	in := a.registration(info, total, string(known), token)
+	in := a.registration(info, total, known, token)
 	b := newBackoff(waitMin, waitMax, 2)
 	for {
 		instance, err := a.cp.Register(ctx, in)
@@ -50,7 +51,10 @@ func (a *Agent) register(ctx context.Context, info runtime.Info, total engine.Re
 			a.checkEcho(in, instance)
 			a.db.Put(checkpoint.Meta, checkpoint.KeyInstanceARN, []byte(*instance.ContainerInstanceArn), nil)
 			a.db.Delete(checkpoint.Meta, checkpoint.KeyClientToken, nil)
-			return *instance.ContainerInstanceArn, a.db.Sync(ctx)
+			if err := a.db.Sync(ctx); err != nil {
+				return "", err
+			}
+			return *instance.ContainerInstanceArn, a.announce(*instance.ContainerInstanceArn)
 		case ctx.Err() != nil:
 			return "", ctx.Err()
 		case fault.Code(err) == "ClusterNotFoundException":
@@ -59,11 +63,25 @@ func (a *Agent) register(ctx context.Context, info runtime.Info, total engine.Re
 					continue
 				}
 			} // another one: somebody may be about to create it
-		case controlplane.Permanent(err):
-			if len(known) > 0 {
-				return "", fmt.Errorf("the control plane doesn't take back %s: %w (to register as a new instance, remove %s)", known, err, a.cfg.DataDir)
-			}
+		case controlplane.Permanent(err) && known == "":
 			return "", fmt.Errorf("the control plane refuses the registration: %w", err)
+		case controlplane.Permanent(err):
+			gone, askErr := a.cp.Deregistered(ctx, a.cfg.Cluster, known)
+			switch {
+			case askErr == nil && !gone:
+				return "", fmt.Errorf("the control plane doesn't take back %s: %w (to register as a new instance, remove %s)", known, err, a.cfg.DataDir)
+			case askErr == nil:
+				a.log.Warn("this container instance was deregistered; registering a new one", "containerInstance", known)
+				if err := a.forgetIdentity(ctx); err != nil {
+					return "", err
+				}
+				if known, token, err = a.identity(); err != nil {
+					return "", err
+				}
+				in = a.registration(info, total, known, token)
+				continue
+			}
+			err = askErr
 		}
 		wait := b.next()
 		a.log.Warn("not registered yet", "endpoint", a.cfg.Endpoint, "err", err, "again in", wait)
@@ -71,6 +89,54 @@ func (a *Agent) register(ctx context.Context, info runtime.Info, total engine.Re
 			return "", ctx.Err()
 		}
 	}
+}
+
+// identity is the ARN of the instance that this machine is, or the token to become one with.
+func (a *Agent) identity() (known, token string, err error) {
+	b, err := a.db.Get(checkpoint.Meta, checkpoint.KeyInstanceARN)
+	if err != nil {
+		return "", "", err
+	}
+	if token = arn.NewUUID(); len(b) == 0 {
+		token, err = a.once(checkpoint.KeyClientToken, token)
+	}
+	return string(b), token, err
+}
+
+// forgetIdentity makes the next registration one of a new instance. The sequence number belongs to the old one: the new
+// one's messages may count from below it. The ARN goes last, so that a crash in between only repeats this.
+func (a *Agent) forgetIdentity(ctx context.Context) error {
+	a.mu.Lock()
+	a.seqNum = 0
+	a.mu.Unlock()
+	a.db.Delete(checkpoint.Meta, checkpoint.KeySeqNum, nil)
+	a.db.Delete(checkpoint.Meta, checkpoint.KeyClientToken, nil)
+	if err := a.db.Sync(ctx); err != nil {
+		return err
+	}
+	a.db.Delete(checkpoint.Meta, checkpoint.KeyInstanceARN, nil)
+	return a.db.Sync(ctx)
+}
+
+// instanceFile says for others on this machine which instance it is; the checkpoint is locked while the agent runs.
+const instanceFile = "container-instance"
+
+// announce writes the ARN for InstanceARN, whole or not at all.
+func (a *Agent) announce(arn string) error {
+	path := filepath.Join(a.cfg.DataDir, instanceFile)
+	if err := os.WriteFile(path+".new", []byte(arn+"\n"), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+// InstanceARN is the container instance as which the agent of a data directory has registered last; empty when it hasn't.
+func InstanceARN(dataDir string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(dataDir, instanceFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(b)), err
 }
 
 func (a *Agent) registration(info runtime.Info, total engine.Resources, known, token string) *ecsapi.RegisterContainerInstanceInput {
@@ -121,6 +187,9 @@ func capabilities(info runtime.Info) []string {
 	const docker, ecs = "com.amazonaws.ecs.capability.", "ecs.capability."
 	list := []string{
 		docker + "privileged-container", docker + "logging-driver.none",
+		// Images of ECR are pulled like all others, without credentials; a refusal says so when the task starts.
+		docker + "ecr-auth", ecs + "execution-role-ecr-pull",
+		ecs + "pid-ipc-namespace-sharing", // the host's; what else there is, validate refuses
 		ecs + "container-health-check", ecs + "container-ordering", ecs + "container-restart-policy", ecs + "full-sync",
 		ecs + "docker-plugin.local", ecs + "increased-task-cpu-limit", ecs + "task-cpu-mem-limit",
 	}
@@ -130,6 +199,11 @@ func capabilities(info runtime.Info) []string {
 	for _, d := range loggingDrivers {
 		if slices.Contains(info.LogDrivers, d) {
 			list = append(list, docker+"logging-driver."+d)
+		}
+	}
+	for _, module := range []string{"apparmor", "selinux"} {
+		if slices.Contains(info.Security, module) {
+			list = append(list, docker+module)
 		}
 	}
 	slices.Sort(list)

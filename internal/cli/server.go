@@ -12,7 +12,8 @@ func (a *app) serverCommand() *cobra.Command {
 		Long: `Runs the control plane: the AWS API, the state and the schedulers. Agents join with berth agent.
 
 The state is kept in an etcd inside the process, under the data directory; --store-endpoints keeps it in an etcd
-cluster of yours instead.`,
+cluster of yours instead. Several servers may share one: the one that leads answers, which /health/ready tells a load
+balancer, and another takes over when it ends. Give them the same root-access-key.json in their data directories.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.validate(); err != nil {
 				return err

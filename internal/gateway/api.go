@@ -19,11 +19,12 @@ import (
 	"github.com/openberth/berth/internal/wire/sigv4"
 )
 
+// readTimeout is for a request's body, writeSlack for its answer, on top of the time for the call itself: a client that is
+// slow on purpose would otherwise hold a connection, and what it has sent, for ever. (A variable for tests only.)
+var readTimeout = 30 * time.Second
+
 const (
-	// readTimeout is for a request's body, writeSlack for its answer, on top of the time for the call itself: a client that
-	// is slow on purpose would otherwise hold a connection, and what it has sent, for ever.
-	readTimeout = 30 * time.Second
-	writeSlack  = 30 * time.Second
+	writeSlack = 30 * time.Second
 	// maxDiscard is how much of a body that is too large is read to the end. Clients send all of it before they look for an
 	// answer; closing the connection earlier would give them a broken pipe instead of the reason.
 	maxDiscard = 16 << 20
@@ -77,6 +78,7 @@ func (g *Gateway) attempt(c *call, w http.ResponseWriter, r *http.Request) (any,
 	if err != nil {
 		return nil, err
 	}
+	defer unhurried(r, time.Now())
 	r.Body = io.NopCloser(bytes.NewReader(body)) // for protocols that look into it to find the operation
 	identity, err := g.verifier.Verify(r.Context(), r, body, g.accepts(c, r), g.options.Now())
 	if err != nil {
@@ -166,7 +168,6 @@ func (e tooLarge) Error() string {
 func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	control := http.NewResponseController(w)
 	control.SetReadDeadline(time.Now().Add(readTimeout)) //nolint:errcheck // not every ResponseWriter has one
-	defer control.SetReadDeadline(time.Time{})           //nolint:errcheck // as above
 	limit := g.options.MaxRequestBytes
 	var b bytes.Buffer
 	if r.ContentLength > 0 {
@@ -180,14 +181,25 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 		io.CopyN(io.Discard, r.Body, maxDiscard) //nolint:errcheck // whatever happens, the answer is the same
 		return nil, tooLarge{limit}
 	}
+	// Only now: net/http reads on in a body that wasn't read to its end, and that must end too.
+	control.SetReadDeadline(time.Time{}) //nolint:errcheck // as above
 	return b.Bytes(), nil
 }
 
 // refuse answers with an error, logs it if it is Berth's own, and returns its code.
 func (g *Gateway) refuse(c *call, a *answer, r *http.Request, err error) string {
 	log := g.options.Log.With(observe.KeyRequestID, c.id, observe.KeyOperation, c.operation)
-	if r.Context().Err() != nil { // the client has gone: there is nobody to answer
+	if r.Context().Err() != nil {
+		// The client has gone, most likely. It may also have closed its half of the connection only, and be reading: without
+		// an answer it would get net/http's own, which is a 200.
 		log.Debug("client went away", observe.KeyError, err)
+		var f *fault.Error
+		if !errors.As(err, &f) {
+			f = fault.Internal(err, "The connection was closed before the call was over.")
+		}
+		if !a.wrote {
+			c.protocol.Fault(a, f)
+		}
 		return "ClientClosedRequest"
 	}
 	var (

@@ -43,7 +43,7 @@ func TestACallReachesItsHandler(t *testing.T) {
 	if !uuid.MatchString(id) || got.header.Get("Date") == "" || got.header.Get("Content-Type") != "application/x-amz-json-1.1" {
 		t.Errorf("headers %v", got.header)
 	}
-	want := wire.Caller{Account: "123456789012", ARN: "arn:aws:iam::123456789012:root", AccessKeyID: testCreds.AccessKeyID, RequestID: id, UserAgent: "aws-cli/1"}
+	want := wire.Caller{Account: "123456789012", ARN: "arn:aws:iam::123456789012:root", AccessKeyID: testCreds.AccessKeyID, RequestID: id, UserAgent: "aws-cli/1", Host: "ecs.somewhere.example:99"}
 	if caller != want {
 		t.Errorf("caller %+v\nwant   %+v", caller, want)
 	}

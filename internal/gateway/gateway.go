@@ -102,6 +102,11 @@ func New(o Options) *Gateway {
 // ServeHTTP implements http.Handler. Any Host is accepted: clients put prefixes in front of it, and proxies their own.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if _, pattern := g.mux.Handler(r); pattern != "" {
+		if r.ContentLength != 0 {
+			// Nobody wants a body here, but net/http waits for it, and anybody can send the beginning of one. A handler that
+			// takes the connection over is free of the deadline.
+			http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout)) //nolint:errcheck // not every ResponseWriter has one
+		}
 		g.mux.ServeHTTP(w, r)
 		return
 	}

@@ -22,6 +22,13 @@ var errStandby = &fault.Error{Kind: fault.Server, Code: "ServerException",
 	Message: "This server stands by: it does not lead the cluster right now, so it does not answer API calls. Nothing was changed; " +
 		"try again, or call the server that leads, which is the one whose /health/ready answers 200."}
 
+// Why a server can't answer API calls, as /health says it.
+var (
+	errStoreAway = errors.New("the store does not answer yet; the log says why")
+	errLoading   = errors.New("the state isn't loaded yet")
+	errStandsBy  = errors.New("this server stands by: another one leads the cluster, or none does yet")
+)
+
 // startup is how far the server has come.
 type startup struct {
 	settled chan struct{} // closed when this server leads, or has been waiting for so long that another one does
@@ -66,7 +73,7 @@ func (s *startup) leading() error {
 	st := s.st
 	s.mu.Unlock()
 	if st == nil {
-		return errors.New("the store does not answer yet; the log says why")
+		return errStoreAway
 	}
 	select {
 	case <-st.Ready():
@@ -74,9 +81,9 @@ func (s *startup) leading() error {
 	default:
 	}
 	if err := st.View(func(store.Reader) error { return nil }); err != nil {
-		return errors.New("the state isn't loaded yet")
+		return errLoading
 	}
-	return errors.New("this server stands by: another one leads the cluster, or none does yet")
+	return errStandsBy
 }
 
 // held makes handlers wait for the end of the start, so that whoever calls a moment too early is answered a moment later
@@ -91,10 +98,13 @@ func (s *startup) held(handlers []wire.Handler) []wire.Handler {
 			case <-ctx.Done():
 				return nil, ctx.Err()
 			}
-			if s.leading() != nil {
+			switch s.leading() {
+			case nil:
+				return serve(ctx, decode)
+			case errStandsBy:
 				return nil, errStandby
 			}
-			return serve(ctx, decode)
+			return nil, store.ErrNotLoaded
 		}
 		out[i] = h
 	}

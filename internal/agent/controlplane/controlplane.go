@@ -59,6 +59,22 @@ func (c *Client) Register(ctx context.Context, in *ecsapi.RegisterContainerInsta
 	return out.ContainerInstance, nil
 }
 
+// Deregistered asks whether a container instance has left the cluster for good.
+func (c *Client) Deregistered(ctx context.Context, cluster, instanceARN string) (bool, error) {
+	out, err := client.Call(ctx, c.api, ecsapi.DescribeContainerInstances,
+		&ecsapi.DescribeContainerInstancesInput{Cluster: &cluster, ContainerInstances: []string{instanceARN}})
+	if err != nil {
+		return false, err
+	}
+	for _, ci := range out.ContainerInstances {
+		return ci.Status != nil && *ci.Status == "INACTIVE", nil
+	}
+	for _, f := range out.Failures {
+		return f.Reason != nil && *f.Reason == "MISSING", nil
+	}
+	return false, nil
+}
+
 // CreateCluster makes a cluster.
 func (c *Client) CreateCluster(ctx context.Context, name string) error {
 	_, err := client.Call(ctx, c.api, ecsapi.CreateCluster, &ecsapi.CreateClusterInput{ClusterName: &name})

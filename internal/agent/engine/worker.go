@@ -231,6 +231,9 @@ func (w *worker) execute(ctx context.Context, task *Task, step Step) func(now ti
 	switch step.Action {
 	case Prepare:
 		p, err := rt.PrepareTask(ctx, taskSpec(task.Spec, cfg.Owner))
+		if p.Warning != "" {
+			w.e.log.Warn("no limits for the task as a whole", "task", w.arn, "reason", p.Warning)
+		}
 		return w.outcome(step, err, "ResourceInitializationError", func(time.Time, *Container) { w.task.Prepared = &p })
 	case Pull:
 		img, err := rt.PullImage(ctx, c.Spec.Image, cfg.PullBehaviour)

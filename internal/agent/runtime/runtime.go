@@ -84,6 +84,8 @@ type Prepared struct {
 	// CgroupParent limits all containers together; empty when that can't be had here: then each container gets the
 	// task's limits as its own.
 	CgroupParent string
+	// Warning is why, if that isn't how this machine is but went wrong.
+	Warning string
 }
 
 // Containers is the life of a container.
@@ -235,6 +237,7 @@ type Info struct {
 	Version    string // "20.10.24"
 	APIVersion string // "1.41"
 	LogDrivers []string
+	Security   []string // what confines containers: "apparmor", "selinux", "seccomp"
 	CPUs       int
 	Memory     int64 // bytes
 	TaskLimits bool  // limits on a task as a whole can be had

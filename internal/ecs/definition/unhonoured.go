@@ -92,7 +92,7 @@ func unhonouredContainer(c *ecs.ContainerDefinition) []Refusal {
 	}
 	refuse(len(c.Secrets) > 0, "secrets", "are not supported; use environment")
 	refuse(len(c.EnvironmentFiles) > 0, "environmentFiles", "are not supported; use environment")
-	refuse(c.RepositoryCredentials != nil, "repositoryCredentials", "are not supported; log the instance's Docker in instead")
+	refuse(c.RepositoryCredentials != nil, "repositoryCredentials", "are not supported; pull the image on the instance beforehand")
 	refuse(c.FirelensConfiguration != nil, "firelensConfiguration", "is not supported")
 	refuse(len(c.CredentialSpecs) > 0, "credentialSpecs", "are not supported")
 	for _, r := range c.ResourceRequirements {

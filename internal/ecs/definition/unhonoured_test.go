@@ -85,7 +85,7 @@ func TestRefuseNamesEverything(t *testing.T) {
 	td.Revision = 7
 	const want = "UnsupportedFeatureException: Berth can't run the task definition web:7 yet: networkMode 'awsvpc' is not supported; use bridge, host or none; " +
 		"taskRoleArn is not supported: tasks can't be given credentials of a role; pass credentials in the environment, or leave the role out; " +
-		"repositoryCredentials of container 'a' are not supported; log the instance's Docker in instead."
+		"repositoryCredentials of container 'a' are not supported; pull the image on the instance beforehand."
 	if err := definition.Refuse(td); err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

@@ -52,7 +52,7 @@ func (s *Service) runTask(tx *store.Tx, in *ecsapi.RunTaskInput, req *taskReques
 	if err != nil {
 		return nil, err
 	}
-	place := placement.Request{RequiresAttributes: td.RequiresAttributes, Strategy: req.strategy, Seed: rand.Uint64()}
+	place := placement.Request{RequiresAttributes: td.RequiresAttributes, Platform: td.RuntimePlatform, Strategy: req.strategy, Seed: rand.Uint64()}
 	place.Constraints = append(append(place.Constraints, td.PlacementConstraints...), req.constraints...)
 	if len(place.Constraints) > placement.MaxConstraints {
 		return nil, fault.InvalidParameter("The number of placement constraints cannot exceed %d.", placement.MaxConstraints)

@@ -73,7 +73,7 @@ func (s *Service) startTask(tx *store.Tx, in *ecsapi.StartTaskInput, req *taskRe
 		}
 		task := s.newTask(cluster, td, req)
 		// Tasks that this request has put there already are in the transaction, so the instance has them.
-		place := placement.Request{Task: task, RequiresAttributes: td.RequiresAttributes}
+		place := placement.Request{Task: task, RequiresAttributes: td.RequiresAttributes, Platform: td.RuntimePlatform}
 		if r, ok := placement.Fits(place, instance(tx, ci)); !ok {
 			fail(r.Reason)
 			continue

@@ -2,6 +2,7 @@ package placement
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/openberth/berth/internal/ecs"
 )
@@ -75,7 +76,17 @@ func hasAttributes(r *request, in *Instance) bool {
 			return false
 		}
 	}
-	return true
+	return hasArchitecture(r.Platform, in)
+}
+
+// hasArchitecture: AWS spells X86_64 in a task definition and x86_64 on an instance. An instance that doesn't say what it
+// is gets the task: agents on EC2 leave that to AWS.
+func hasArchitecture(p *ecs.RuntimePlatform, in *Instance) bool {
+	if p == nil || p.CPUArchitecture == "" {
+		return true
+	}
+	have, ok := in.Record.Attribute("ecs.cpu-architecture")
+	return !ok || strings.EqualFold(have, p.CPUArchitecture)
 }
 
 func isMember(r *request, in *Instance) bool {

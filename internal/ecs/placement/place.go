@@ -11,6 +11,7 @@ import (
 type Request struct {
 	Task               *ecs.Task // Reserved, Group and Service count
 	RequiresAttributes []ecs.Attribute
+	Platform           *ecs.RuntimePlatform      // the task definition's; nil: any machine
 	Constraints        []ecs.PlacementConstraint // the task definition's and the service's or RunTask's
 	Strategy           []ecs.PlacementStrategy   // none: see DefaultStrategy
 	Seed               uint64                    // chooses between equals, together with the task's id
@@ -71,7 +72,7 @@ func Check(req Request, in *Instance) (Rejection, bool) {
 // Fits tells whether the instance has the room for the task and a connected agent, whatever the constraints and
 // strategies say: what StartTask asks.
 func Fits(req Request, in *Instance) (Rejection, bool) {
-	return Check(Request{Task: req.Task, RequiresAttributes: req.RequiresAttributes}, in)
+	return Check(Request{Task: req.Task, RequiresAttributes: req.RequiresAttributes, Platform: req.Platform}, in)
 }
 
 // Matches tells whether an instance is one that the task is meant for (ACTIVE, attributes and memberOf satisfied),

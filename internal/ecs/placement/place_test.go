@@ -80,6 +80,17 @@ func TestPlaceRejects(t *testing.T) {
 		{name: "attribute of another value", change: func(r *Request, in *Instance) {
 			r.RequiresAttributes = []ecs.Attribute{{Name: "stack", Value: "test"}}
 		}, reason: "ATTRIBUTE"},
+		{name: "another architecture", change: func(r *Request, in *Instance) {
+			r.Platform = &ecs.RuntimePlatform{CPUArchitecture: "ARM64"}
+			in.Record.Attributes = append(in.Record.Attributes, ecs.Attribute{Name: "ecs.cpu-architecture", Value: "x86_64"})
+		}, reason: "ATTRIBUTE"},
+		{name: "the right architecture", change: func(r *Request, in *Instance) {
+			r.Platform = &ecs.RuntimePlatform{CPUArchitecture: "X86_64", OperatingSystemFamily: "LINUX"}
+			in.Record.Attributes = append(in.Record.Attributes, ecs.Attribute{Name: "ecs.cpu-architecture", Value: "x86_64"})
+		}},
+		{name: "an instance that doesn't say its architecture", change: func(r *Request, in *Instance) {
+			r.Platform = &ecs.RuntimePlatform{CPUArchitecture: "ARM64"}
+		}},
 		{name: "external task", change: func(r *Request, in *Instance) { r.Task.LaunchType = ecs.LaunchTypeExternal }, reason: "ATTRIBUTE"},
 		{name: "external instance", change: func(r *Request, in *Instance) {
 			in.Record.Attributes = append(in.Record.Attributes, ecs.Attribute{Name: "ecs.capability.external"})

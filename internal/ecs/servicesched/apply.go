@@ -139,6 +139,7 @@ func request(t *ecs.Task, service *ecs.Service, td *ecs.TaskDefinition) placemen
 	return placement.Request{
 		Task:               t,
 		RequiresAttributes: td.RequiresAttributes,
+		Platform:           td.RuntimePlatform,
 		Constraints:        slices.Concat(td.PlacementConstraints, service.PlacementConstraints),
 		Strategy:           service.PlacementStrategy,
 	}

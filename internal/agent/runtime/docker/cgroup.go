@@ -17,9 +17,8 @@ import (
 const cgroupRoot = "berth"
 
 const (
-	cpuPeriod    = 100_000 // microseconds
-	minCPUQuota  = 1_000   // the kernel's minimum
-	noSuchLimits = ""
+	cpuPeriod   = 100_000 // microseconds
+	minCPUQuota = 1_000   // the kernel's minimum
 )
 
 // cgroups limits tasks as a whole: a cgroup per task, /berth/<task id>, with the task's cpu as quota and its memory as limit,
@@ -56,10 +55,10 @@ func (c *cgroups) dirs(version, id string) []string {
 	return []string{filepath.Join(c.mount, "cpu", cgroupRoot, id), filepath.Join(c.mount, "memory", cgroupRoot, id)}
 }
 
-// make sets the limits and returns the cgroup parent for the task's containers; empty where that can't be done.
+// make sets the limits and returns the cgroup parent for the task's containers; empty where there can't be one.
 func (c *cgroups) make(driver, version string, spec runtime.TaskSpec) (string, error) {
 	if !c.usable(driver, version) {
-		return noSuchLimits, nil
+		return "", nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -70,9 +69,6 @@ func (c *cgroups) make(driver, version string, spec runtime.TaskSpec) (string, e
 	err := create(spec)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = create(spec) // another agent's last task took the root away in between
-	}
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
-		return noSuchLimits, nil // a read-only or partial mount, as inside a container
 	}
 	if err != nil {
 		return "", err

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,10 +44,10 @@ type Runtime struct {
 	pulls  singleflight.Group
 	tries  int
 
-	mu      sync.Mutex
-	digests map[string]string // of image ids
-	pulled  map[string]bool   // names pulled by this process (PullOnce)
-	daemon  *daemon
+	mu     sync.Mutex
+	pulled map[string]bool // names pulled by this process (PullOnce)
+	daemon *daemon
+	oom    oomNews
 }
 
 // daemon is what doesn't change while a daemon lives.
@@ -77,7 +78,7 @@ func New(o Options) (*Runtime, error) {
 		return nil, fmt.Errorf("docker client: %w", err)
 	}
 	return &Runtime{api: api, tries: o.PullTries, slots: make(chan struct{}, o.Parallel), cgroup: newCgroups("/sys/fs/cgroup"),
-		digests: map[string]string{}, pulled: map[string]bool{}}, nil
+		pulled: map[string]bool{}}, nil
 }
 
 // Close gives up the connections.
@@ -93,8 +94,17 @@ func (r *Runtime) Info(ctx context.Context) (runtime.Info, error) {
 	r.mu.Lock()
 	r.daemon = &daemon{i.CgroupDriver, i.CgroupVersion}
 	r.mu.Unlock()
-	return runtime.Info{Version: i.ServerVersion, APIVersion: r.api.ClientVersion(), LogDrivers: i.Plugins.Log, CPUs: i.NCPU,
+	return runtime.Info{Version: i.ServerVersion, APIVersion: r.api.ClientVersion(), LogDrivers: i.Plugins.Log, Security: security(i.SecurityOptions), CPUs: i.NCPU,
 		Memory: i.MemTotal, TaskLimits: r.cgroup.usable(i.CgroupDriver, i.CgroupVersion)}, nil
+}
+
+// security takes the names out of the daemon's security options: "name=seccomp,profile=default" is "seccomp".
+func security(options []string) (names []string) {
+	for _, o := range options {
+		name, _, _ := strings.Cut(o, ",")
+		names = append(names, strings.TrimPrefix(name, "name="))
+	}
+	return names
 }
 
 // acquire waits for a slot of the daemon's.
@@ -156,6 +166,7 @@ func (r *Runtime) StartContainer(ctx context.Context, id string) (runtime.State,
 
 // StopContainer implements runtime.Containers.
 func (r *Runtime) StopContainer(ctx context.Context, id string, timeout time.Duration) error {
+	r.oom.expectKill(id)
 	seconds := int((timeout + time.Second - 1) / time.Second) // rounded up: 0 would kill at once
 	_, err := r.api.ContainerStop(ctx, id, client.ContainerStopOptions{Timeout: &seconds})
 	if cerrdefs.IsNotModified(err) {
@@ -170,12 +181,17 @@ func (r *Runtime) InspectContainer(ctx context.Context, id string) (runtime.Stat
 	if err != nil {
 		return runtime.State{}, translate(err)
 	}
-	return state(&res.Container), nil
+	st := state(&res.Container)
+	if st.Phase == runtime.Exited && st.ExitCode == killed && !st.OOMKilled {
+		st.OOMKilled = r.oom.killed(ctx, st.ID, st.FinishedAt)
+	}
+	return st, nil
 }
 
 // RemoveContainer implements runtime.Containers.
 func (r *Runtime) RemoveContainer(ctx context.Context, id string) error {
 	_, err := r.api.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+	r.oom.forget(id)
 	if cerrdefs.IsConflict(err) {
 		return nil // "removal is already in progress"
 	}

@@ -138,6 +138,36 @@ func (h *host) start(s *runtime.ContainerSpec) runtime.State {
 	return st
 }
 
+// startServing starts a container that serves on 8080, and waits until it does.
+func (h *host) startServing(s *runtime.ContainerSpec) runtime.State {
+	h.t.Helper()
+	s.HealthChecked = true
+	s.Config = fmt.Sprintf(`{"Healthcheck":{"Test":["CMD","/probe","dial","127.0.0.1:8080"],"Interval":%d}}`, 200*time.Millisecond)
+	ctx, cancel := context.WithCancel(h.t.Context())
+	defer cancel()
+	ready, healthy, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		var once sync.Once
+		ended <- h.rt.Watch(ctx, h.owner, func() { close(ready) }, func(ev runtime.Event) {
+			if ev.Kind == runtime.HealthChanged && ev.Health == runtime.Healthy {
+				once.Do(func() { close(healthy) })
+			}
+		})
+	}()
+	select {
+	case <-ready:
+	case err := <-ended:
+		h.t.Fatal(err)
+	}
+	st := h.start(s)
+	select {
+	case <-healthy:
+	case <-time.After(20 * time.Second):
+		h.t.Fatal("never serves")
+	}
+	return st
+}
+
 // wait returns how the container ended.
 func (h *host) wait(id string) runtime.State {
 	h.t.Helper()
@@ -193,8 +223,13 @@ func TestPortsAndLinks(t *testing.T) {
 	h := newHost(t)
 	s := h.spec("server", "serve")
 	s.Publish = []runtime.Published{{ContainerPort: 8080}}
-	st := h.start(s)
-	address := fmt.Sprintf("127.0.0.1:%d", st.Ports[0].HostPort)
+	st := h.startServing(s)
+	var address string
+	for _, p := range st.Ports {
+		if p.HostIP == "0.0.0.0" { // Docker may well have picked another port for IPv6
+			address = fmt.Sprintf("127.0.0.1:%d", p.HostPort)
+		}
+	}
 	c, err := net.DialTimeout("tcp", address, 5*time.Second)
 	if err != nil {
 		t.Fatal(err)

@@ -26,8 +26,8 @@ func (r *Runtime) PrepareTask(ctx context.Context, spec runtime.TaskSpec) (runti
 		return runtime.Prepared{}, err
 	}
 	parent, err := r.cgroup.make(d.cgroupDriver, d.cgroupVersion, spec)
-	if err != nil {
-		return runtime.Prepared{}, fmt.Errorf("task resource limits: %w", err)
+	if err != nil { // a read-only mount, as inside a container, or a hierarchy that somebody else manages
+		return runtime.Prepared{Warning: "each container gets the task's limits as its own: " + err.Error()}, nil
 	}
 	return runtime.Prepared{CgroupParent: parent}, nil
 }

@@ -26,7 +26,7 @@ func (r *Runtime) Watch(ctx context.Context, owner string, ready func(), event f
 	now := time.Now()
 	stream := r.api.Events(ctx, client.EventsListOptions{Since: fmt.Sprintf("%d.%09d", now.Unix(), now.Nanosecond()),
 		Filters: ownedBy(owner).Add("type", string(events.ContainerEventType)).
-			Add("event", string(events.ActionDie), string(events.ActionDestroy), string(events.ActionHealthStatus))})
+			Add("event", string(events.ActionDie), string(events.ActionDestroy), string(events.ActionHealthStatus), string(events.ActionOOM))})
 	select {
 	case err := <-stream.Err:
 		return gone(err)
@@ -39,6 +39,12 @@ func (r *Runtime) Watch(ctx context.Context, owner string, ready func(), event f
 	for {
 		select {
 		case m := <-stream.Messages:
+			switch m.Action {
+			case events.ActionOOM:
+				r.oom.happened(m.Actor.ID)
+			case events.ActionDestroy:
+				r.oom.forget(m.Actor.ID)
+			}
 			if ev, ok := translateEvent(m); ok {
 				event(ev)
 			}

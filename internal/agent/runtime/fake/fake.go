@@ -4,11 +4,8 @@ package fake
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
-	"strconv"
 	"sync"
 	"time"
 
@@ -17,11 +14,8 @@ import (
 
 // Runtime is a fake runtime. The zero value isn't usable: see New.
 type Runtime struct {
-	// Hook, if set, is called without any lock before each call, with its name and the container's (or image's, or task's)
-	// name: it may fail the call, delay it, or stop the world. Set it before use.
-	Hook func(call, name string) error
-
 	mu         sync.Mutex
+	hook       func(call, name string) error
 	images     map[string]runtime.Image
 	remote     map[string]bool
 	containers map[string]*fakeContainer // by id
@@ -58,6 +52,14 @@ func New(images ...string) *Runtime {
 		r.images[i] = runtime.Image{ID: "sha256:" + i}
 	}
 	return r
+}
+
+// SetHook has f called, without any lock, before each call, with its name and the container's (or image's, or task's) name:
+// it may fail the call, or delay it.
+func (r *Runtime) SetHook(f func(call, name string) error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hook = f
 }
 
 // SetDown takes the runtime away, containers running on, or brings it back.
@@ -142,8 +144,11 @@ func (r *Runtime) Log() []string {
 }
 
 func (r *Runtime) enter(ctx context.Context, call, name string) error {
-	if r.Hook != nil {
-		if err := r.Hook(call, name); err != nil {
+	r.mu.Lock()
+	hook := r.hook
+	r.mu.Unlock()
+	if hook != nil {
+		if err := hook(call, name); err != nil {
 			return err
 		}
 	}
@@ -286,91 +291,6 @@ func (r *Runtime) StartContainer(ctx context.Context, id string) (runtime.State,
 	r.program(c, command)
 	r.healthCheck(c)
 	return c.state, nil
-}
-
-// program starts what the command says.
-func (r *Runtime) program(c *fakeContainer, command []string) {
-	arg := func(i int) string {
-		if i < len(command) {
-			return command[i]
-		}
-		return ""
-	}
-	later := func(d time.Duration, code int, oom bool) {
-		run := c.run
-		c.timer = time.AfterFunc(d, func() {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			if c.run == run && c.state.Phase == runtime.Running {
-				r.end(c, code, oom)
-			}
-		})
-	}
-	switch arg(0) {
-	case "exit":
-		code, _ := strconv.Atoi(arg(1))
-		r.end(c, code, false)
-	case "exit-after":
-		d, _ := time.ParseDuration(arg(1))
-		code, _ := strconv.Atoi(arg(2))
-		later(d, code, false)
-	case "oom":
-		later(10*time.Millisecond, 137, true)
-	}
-}
-
-func (r *Runtime) healthCheck(c *fakeContainer) {
-	if c.spec.Config == "" {
-		return
-	}
-	var cfg struct {
-		Healthcheck *struct {
-			Test     []string
-			Interval time.Duration
-			Retries  int
-		}
-	}
-	if json.Unmarshal([]byte(c.spec.Config), &cfg) != nil || cfg.Healthcheck == nil {
-		return
-	}
-	c.state.Health = runtime.HealthUnknown
-	test, run := cfg.Healthcheck.Test, c.run
-	if len(test) == 0 || test[0] == "NONE" || cfg.Healthcheck.Interval == 0 {
-		return // SetHealth says
-	}
-	health, after := runtime.Healthy, cfg.Healthcheck.Interval
-	if test[len(test)-1] != "0" {
-		health, after = runtime.Unhealthy, time.Duration(max(1, cfg.Healthcheck.Retries))*cfg.Healthcheck.Interval
-	}
-	c.health = time.AfterFunc(after, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if c.run == run && c.state.Phase == runtime.Running {
-			r.setHealth(c, health)
-		}
-	})
-}
-
-func (r *Runtime) setHealth(c *fakeContainer, health string) {
-	if c.state.Health == health {
-		return
-	}
-	c.state.Health = health
-	r.tell(c, runtime.Event{Kind: runtime.HealthChanged, Health: health})
-}
-
-// end ends a running container; mu is held.
-func (r *Runtime) end(c *fakeContainer, code int, oom bool) {
-	for _, t := range []*time.Timer{c.timer, c.health} {
-		if t != nil {
-			t.Stop()
-		}
-	}
-	c.state.Phase, c.state.ExitCode, c.state.OOMKilled, c.state.FinishedAt = runtime.Exited, code, oom, time.Now()
-	c.state.Ports = nil
-	close(c.ended)
-	r.log = append(r.log, "exit "+c.spec.Name)
-	r.tell(c, runtime.Event{Kind: runtime.Died, ExitCode: code})
 }
 
 // StopContainer implements runtime.Containers.
@@ -532,6 +452,3 @@ func (r *Runtime) nameOf(id string) string {
 	}
 	return id
 }
-
-// ErrInjected is for hooks.
-var ErrInjected = errors.New("injected failure")
