@@ -1,11 +1,13 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sort"
@@ -98,7 +100,7 @@ func New(cfg Config) (*Engine, error) {
 func (e *Engine) Run(ctx context.Context) error {
 	e.mu.Lock()
 	e.run = ctx
-	for _, w := range e.workers {
+	for _, w := range slices.SortedFunc(maps.Values(e.workers), func(a, b *worker) int { return cmp.Compare(a.task.Order, b.task.Order) }) {
 		e.launch(w)
 	}
 	e.mu.Unlock()
@@ -115,6 +117,9 @@ func (e *Engine) launch(w *worker) {
 	if e.run == nil {
 		return // Run does it, or nobody needs to any more: the record is there
 	}
+	// Here, where tasks come by in the order in which they were accepted: their goroutines start in any order, and one that
+	// asked before its elder would get the room that the elder waits for.
+	w.request()
 	ctx, cancel := context.WithCancel(e.run)
 	e.running.Go(func() {
 		w.run(ctx)

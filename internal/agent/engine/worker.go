@@ -93,13 +93,17 @@ func (w *worker) drain(now time.Time) {
 	}
 }
 
-// run moves the task until it is over and cleaned up, or ctx ends; containers stay as they are then.
-func (w *worker) run(ctx context.Context) {
+// request queues for the host's resources; it is called once, before run.
+func (w *worker) request() {
 	if w.task.Desired == agentlink.StatusRunning && !w.task.Admitted {
 		w.e.ledger.request(w.arn, w.task.Order, demand(w.task.Spec), func() {
 			w.post(func(time.Time) { w.task.Admitted, w.dirty = true, true })
 		})
 	}
+}
+
+// run moves the task until it is over and cleaned up, or ctx ends; containers stay as they are then.
+func (w *worker) run(ctx context.Context) {
 	notify(w.kick)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
