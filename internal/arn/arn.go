@@ -1,5 +1,5 @@
 // Package arn forms and parses the Amazon Resource Names and ids of ECS resources (long formats only; the short ones
-// are read, never written). Source: ../shared/spec/ecs-semantics.md 1.1, restated in docs/ARCHITECTURE.md.
+// are read, never written). Source: ecs-semantics 1.1.
 package arn
 
 import (
