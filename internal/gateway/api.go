@@ -189,19 +189,9 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 // refuse answers with an error, logs it if it is Berth's own, and returns its code.
 func (g *Gateway) refuse(c *call, a *answer, r *http.Request, err error) string {
 	log := g.options.Log.With(observe.KeyRequestID, c.id, observe.KeyOperation, c.operation)
-	if r.Context().Err() != nil {
-		// The client has gone, most likely. It may also have closed its half of the connection only, and be reading: without
-		// an answer it would get net/http's own, which is a 200.
-		log.Debug("client went away", observe.KeyError, err)
-		var f *fault.Error
-		if !errors.As(err, &f) {
-			f = fault.Internal(err, "The connection was closed before the call was over.")
-		}
-		if !a.wrote {
-			c.protocol.Fault(a, f)
-		}
-		return "ClientClosedRequest"
-	}
+	// The client has gone, most likely. It may also have closed its half of the connection only, and be reading: without an
+	// answer it would get net/http's own, which is a 200.
+	gone := r.Context().Err() != nil
 	var (
 		f        *fault.Error
 		refusal  *sigv4.Refusal
@@ -221,12 +211,21 @@ func (g *Gateway) refuse(c *call, a *answer, r *http.Request, err error) string 
 		log.Error("request timed out", observe.KeyError, err)
 		f = fault.Internal(err, "The request took longer than %v. Its request id is %s.", late.after, c.id)
 	case errors.As(err, &f):
-		if f.Kind == fault.Server {
+		if f.Kind == fault.Server && !gone {
 			log.Error("request failed", observe.KeyCode, f.Code, observe.KeyError, f)
 		}
+	case gone:
+		log.Debug("client went away", observe.KeyError, err)
+		f = fault.Internal(err, "The connection was closed before the call was over.")
 	default:
 		log.Error("request failed", observe.KeyError, err)
 		f = unexplained(c.id, err)
+	}
+	if gone {
+		if !a.wrote {
+			c.protocol.Fault(a, f)
+		}
+		return "ClientClosedRequest"
 	}
 	if a.wrote { // an encoder broke in the middle of an answer: cut it off, so that nobody takes it for whole
 		panic(http.ErrAbortHandler)
